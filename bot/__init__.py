@@ -1,0 +1,1 @@
+"""Composition, the agent and its tools: the only package that knows all the others."""

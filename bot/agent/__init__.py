@@ -1,0 +1,1 @@
+"""The agent: advance(run_id) takes one run from its journal as far as it can go without a person."""

@@ -1,0 +1,1 @@
+"""What answers for the agent: the built-in diagnostician (rules) and any OpenAI-compatible server."""

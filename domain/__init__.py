@@ -1,0 +1,1 @@
+"""Names for everything: the nouns, the events and the ports. Standard library only (and RFC 8785), no I/O."""
