@@ -1,0 +1,91 @@
+"""Actions: what the control plane understood a tool call to be. Verb, target, effect, and the state it was seen in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from domain.canonical import digest_of
+from domain.codec import encode
+
+
+class Effect(StrEnum):
+    """What a tool does to the world. The server's own table says it, never the model."""
+
+    READ = "read"
+    WRITE = "write"
+    DESTRUCTIVE = "destructive"
+
+
+class Mode(StrEnum):
+    """How far the agent may go. `observe` records what it would have asked and can never execute."""
+
+    OBSERVE = "observe"
+    PROPOSE = "propose"
+    ACT = "act"
+
+
+@dataclass(frozen=True)
+class Target:
+    """The thing an action or an alert is about. `environment` comes from the server's inventory; unknown = production."""
+
+    system: str = ""
+    environment: str = "production"
+    namespace: str = ""
+    kind: str = ""
+    name: str = ""
+
+    @property
+    def key(self) -> str:
+        """The same thing has the same key, whatever the environment is called."""
+        return "/".join(part for part in (self.system, self.namespace, self.kind, self.name) if part)
+
+    def __str__(self) -> str:
+        thing = "/".join(part for part in (self.kind.lower(), self.name) if part) or self.system or "unknown"
+        return f"{self.namespace}/{thing}" if self.namespace else thing
+
+
+@dataclass(frozen=True)
+class Undo:
+    """The call that takes an action back, known before the action runs."""
+
+    tool: str
+    arguments: Mapping[str, Any]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Action:
+    """A proposal that the server understood.
+
+    `arguments` are validated and canonical. `observed` is the live identity of the target (Kubernetes: uid, generation,
+    images, replicas) as plain JSON; it is part of the digest. `touches` counts the things that change (the blast radius);
+    `diff` is the dry run's result as text; both are shown on the card.
+    """
+
+    tool: str
+    arguments: Mapping[str, Any]
+    effect: Effect
+    target: Target
+    observed: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    touches: int = 0
+    diff: str = ""
+    undo: Undo | None = None
+    why: str = ""
+
+
+def digest(action: Action, policy_hash: str) -> str:
+    """What an approval binds: tool, canonical arguments, effect, target, its observed state, and the policy's hash."""
+    return digest_of(
+        {
+            "tool": action.tool,
+            "arguments": encode(action.arguments),
+            "effect": action.effect.value,
+            "target": encode(action.target),
+            "observed": encode(action.observed),
+            "policy": policy_hash,
+        }
+    )

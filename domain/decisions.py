@@ -1,0 +1,178 @@
+"""Decisions, approvals and votes: allow, ask or deny for one action, and what people answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from domain.actions import Action, Undo
+
+
+class Outcome(StrEnum):
+    """Deny wins over ask, ask over allow; no match is deny."""
+
+    DENY = "deny"
+    ASK = "ask"
+    ALLOW = "allow"
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who an event is attributed to: `kind` is person, bot, monitor, agent or system; `id` is Slack's where it has one."""
+
+    kind: str
+    id: str = ""
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.id}" if self.id else self.kind
+
+
+AGENT = Actor("agent")
+SYSTEM = Actor("system")
+
+
+@dataclass(frozen=True)
+class ApprovalTerms:
+    """Who must say yes, how many, until when. `groups` are names of the policy's groups; `expires_s` is seconds.
+
+    `reason` is when a vote needs words: never, on_deny or always. `deny_quorum` denials end it.
+    """
+
+    groups: tuple[str, ...]
+    quorum: int = 1
+    expires_s: int = 1800
+    exclude: tuple[str, ...] = ("requester",)
+    deny_quorum: int = 1
+    reason: str = "on_deny"
+    escalate_to: tuple[str, ...] = ()
+    escalate_after_s: int = 0
+
+
+@dataclass(frozen=True)
+class RuleVerdict:
+    """One rule's part in a decision. `result` is matched, not_matched or error; `mode` enforce, warn or shadow."""
+
+    rule: str
+    decision: Outcome
+    result: str
+    mode: str = "enforce"
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The gate's answer for one action. `rule` is the deciding rule's id, empty where none matched."""
+
+    outcome: Outcome
+    rule: str
+    reason: str
+    policy_hash: str
+    terms: ApprovalTerms | None = None
+    verdicts: tuple[RuleVerdict, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class Verdict(StrEnum):
+    """A person's answer."""
+
+    APPROVE = "approve"
+    DENY = "deny"
+
+
+@dataclass(frozen=True)
+class Vote:
+    """One named person's approve or deny, with the digest that the person saw."""
+
+    user: str
+    verdict: Verdict
+    at: datetime
+    reason: str = ""
+    digest: str = ""
+    name: str = ""
+
+
+class ApprovalState(StrEnum):
+    """pending -> approved -> consumed, or one of the ends."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    CONSUMED = "consumed"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+
+
+@dataclass(frozen=True)
+class ApprovalRequest:
+    """The question that an *ask* opens. It never changes; its state, votes and execution stand beside it in Approval."""
+
+    id: str
+    run_id: str
+    incident_id: str
+    call_id: str
+    action: Action
+    digest: str
+    decision: Decision
+    terms: ApprovalTerms
+    requested_at: datetime
+    expires_at: datetime
+    requester: str = ""
+    editor: str = ""
+    supersedes: str = ""
+    note: str = ""
+    observe_only: bool = False
+
+
+class ExecutionOutcome(StrEnum):
+    """How an execution ended. `unknown`: the call was sent and no answer came; it is probed, never repeated blindly."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of a verification: what was looked at and whether it holds."""
+
+    name: str
+    passed: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """The one time an allowed action touches a real system. `key` is the idempotency key that the target can show back."""
+
+    id: str
+    call_id: str
+    action: Action
+    key: str
+    started_at: datetime
+    approval_id: str = ""
+    outcome: ExecutionOutcome | None = None
+    detail: str = ""
+    undo: Undo | None = None
+    verified: bool | None = None
+    checks: tuple[Check, ...] = ()
+
+
+@dataclass(frozen=True)
+class Approval:
+    """An approval request with all that happened to it: what a card shows."""
+
+    request: ApprovalRequest
+    state: ApprovalState = ApprovalState.PENDING
+    votes: tuple[Vote, ...] = ()
+    closed_by: str = ""
+    closed_reason: str = ""
+    closed_at: datetime | None = None
+    execution: Execution | None = None
+
+    @property
+    def approvers(self) -> tuple[Vote, ...]:
+        """The people whose approve stands."""
+        return tuple(vote for vote in self.votes if vote.verdict is Verdict.APPROVE)

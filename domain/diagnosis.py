@@ -1,0 +1,73 @@
+"""Findings, evidence and diagnoses. Every claim cites stored evidence; a cause without it is a hypothesis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from domain.actions import Target
+
+
+class Confidence(StrEnum):
+    """How well a cause is supported. `not_proven` is a normal ending."""
+
+    PROVEN = "proven"
+    LIKELY = "likely"
+    NOT_PROVEN = "not_proven"
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A change that a finding suggests: a tool call that still has to pass the gate."""
+
+    tool: str
+    arguments: Mapping[str, Any]
+    why: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One stored observation: `id` (E1, E2 …) is the call whose result stands in the journal; `excerpt` is what was seen."""
+
+    id: str
+    title: str
+    excerpt: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What an analyzer saw. `code` is stable (`pod.crash_loop`); `weight` orders causes before symptoms, highest first."""
+
+    code: str
+    title: str
+    detail: str
+    target: Target
+    evidence: tuple[Evidence, ...] = ()
+    weight: int = 0
+    healthy: bool = False
+    proposal: Proposal | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A cause that the evidence does not prove, and what would prove or refute it."""
+
+    text: str
+    next_check: str = ""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A run's conclusion. `by` names the model that wrote it; `note` says why, where it is not the one configured."""
+
+    summary: str
+    cause: str
+    confidence: Confidence
+    by: str
+    evidence: tuple[Evidence, ...] = ()
+    hypotheses: tuple[Hypothesis, ...] = ()
+    next_steps: tuple[str, ...] = ()
+    note: str = ""

@@ -1,0 +1,432 @@
+"""Every kind of event, one frozen dataclass each, and the envelope that chains them.
+
+The kind recorded in the journal is the class's name. An event never changes; a new meaning is a new class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from domain.actions import Action, Mode
+from domain.alerts import Alert, Incident
+from domain.codec import decode, encode
+from domain.decisions import (
+    AGENT,
+    Actor,
+    ApprovalRequest,
+    ApprovalState,
+    Check,
+    Decision,
+    ExecutionOutcome,
+    Vote,
+)
+from domain.diagnosis import Diagnosis, Finding
+from domain.errors import JournalError
+from domain.runs import Answer, RunOutcome, RunSpec, ToolCall, ToolResult
+from domain.work import WorkUnit
+
+# --- intake -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PayloadReceived:
+    """Something Slack sent: `key` is what makes it the same payload when Slack sends it again."""
+
+    key: str
+    surface: str
+    payload: Mapping[str, Any]
+    also: str = ""
+
+
+@dataclass(frozen=True)
+class AlertReceived:
+    """A monitor's alert, redacted, before anything was made of it."""
+
+    alert: Alert
+
+
+@dataclass(frozen=True)
+class IncidentOpened:
+    """An alert that belongs to no open incident opened one."""
+
+    incident: Incident
+
+
+@dataclass(frozen=True)
+class AlertJoined:
+    """An alert joined an open incident: a repeat, another of its group, or one of its alerts ceasing."""
+
+    fingerprint: str
+    firing: bool
+
+
+@dataclass(frozen=True)
+class IncidentResolved:
+    """The monitor says that the condition has ceased. Nobody else closes an incident."""
+
+    reason: str
+
+
+# --- the run ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """One bounded attempt begins."""
+
+    spec: RunSpec
+
+
+@dataclass(frozen=True)
+class AnalysisPlanned:
+    """The reads that the analyzers ask for, before they run."""
+
+    calls: tuple[ToolCall, ...]
+
+
+@dataclass(frozen=True)
+class FindingsReported:
+    """What the analyzers found; empty means that nothing looks wrong."""
+
+    findings: tuple[Finding, ...]
+    took_ms: int
+
+
+@dataclass(frozen=True)
+class ModelAsked:
+    """A request to the model. `messages` are those added since the request before; `request_hash` covers all the bytes."""
+
+    step: int
+    model: str
+    messages: tuple[Any, ...]
+    tools_hash: str
+    request_hash: str
+
+
+@dataclass(frozen=True)
+class StepPlanned:
+    """The model's answer: one step."""
+
+    step: int
+    model: str
+    answer: Answer
+    took_ms: int
+
+
+@dataclass(frozen=True)
+class ModelFailed:
+    """The model gave nothing usable; the rules go on alone."""
+
+    step: int
+    model: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ToolCallRefused:
+    """A call that could not be understood: unknown tool, unusable arguments, a repeat."""
+
+    call_id: str
+    tool: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class DecisionMade:
+    """The gate's answer, with the whole input it was computed from."""
+
+    call_id: str
+    action: Action
+    decision: Decision
+    situation: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ToolCallFinished:
+    """A call's result as the model sees it, and in full."""
+
+    result: ToolResult
+
+
+@dataclass(frozen=True)
+class DiagnosisConcluded:
+    """The run's answer to: what is wrong, and how do we know?"""
+
+    diagnosis: Diagnosis
+
+
+@dataclass(frozen=True)
+class RunFinished:
+    """The run ended, `reason` says why in a sentence. `machine_ms` is its time without waiting for people."""
+
+    outcome: RunOutcome
+    reason: str
+    machine_ms: int = 0
+
+
+# --- approvals --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ApprovalRequested:
+    """The gate said ask: a question to people, valid until it expires."""
+
+    request: ApprovalRequest
+
+
+@dataclass(frozen=True)
+class VoteCast:
+    """A person answered, and was entitled to. `closes` is the state that this vote brings about, if any."""
+
+    approval_id: str
+    vote: Vote
+    closes: ApprovalState | None = None
+
+
+@dataclass(frozen=True)
+class VoteRefused:
+    """A person clicked who may not, or too late, or on an old card."""
+
+    approval_id: str
+    user: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ApprovalClosed:
+    """An approval request ended without a vote: expired, cancelled or superseded."""
+
+    approval_id: str
+    state: ApprovalState
+    reason: str
+    by: str = ""
+
+
+# --- execution --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ExecutionStarted:
+    """The intent, written before the side effect. It consumes the approval in the same transaction."""
+
+    execution_id: str
+    call_id: str
+    action: Action
+    key: str
+    digest: str
+    approval_id: str = ""
+
+
+@dataclass(frozen=True)
+class ExecutionProbed:
+    """After a crash or a lost answer: does the target show the idempotency key? None means that nobody can tell."""
+
+    execution_id: str
+    arrived: bool | None
+    detail: str
+
+
+@dataclass(frozen=True)
+class ExecutionFinished:
+    """The side effect's outcome as far as the call's answer tells."""
+
+    execution_id: str
+    outcome: ExecutionOutcome
+    detail: str
+    took_ms: int = 0
+
+
+@dataclass(frozen=True)
+class VerificationPassed:
+    """The action's own read-only probe holds."""
+
+    execution_id: str
+    checks: tuple[Check, ...]
+    took_ms: int
+
+
+@dataclass(frozen=True)
+class VerificationFailed:
+    """The probe did not hold in its time: the thread is reopened with the stored undo."""
+
+    execution_id: str
+    checks: tuple[Check, ...]
+    took_ms: int
+
+
+# --- control ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class AgentPaused:
+    """No new runs and no executions, approved ones included, until resumed."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class AgentResumed:
+    """The pause is over."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class ModeChanged:
+    """observe, propose or act from here on."""
+
+    mode: Mode
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class PolicyLoaded:
+    """A policy bundle is in force."""
+
+    policy_hash: str
+    rules: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PolicyRejected:
+    """A policy bundle was refused; the last good one stays."""
+
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class WorkUnitRecorded:
+    """A finished piece of work, measured."""
+
+    unit: WorkUnit
+
+
+# --- Slack, outbound --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class MessageWanted:
+    """What a message should say now. One `key`, one Slack message: later revisions edit it. Lower priority goes first."""
+
+    key: str
+    revision: int
+    channel: str
+    thread_key: str
+    text: str
+    blocks: tuple[Any, ...]
+    priority: int = 5
+    thread_ts: str = ""
+    attachments: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class MessageSent:
+    """Slack has it: `ts` is Slack's name for the message."""
+
+    key: str
+    revision: int
+    channel: str
+    ts: str
+
+
+@dataclass(frozen=True)
+class MessageFailed:
+    """Slack refused it. `final` means that it is not tried again."""
+
+    key: str
+    revision: int
+    error: str
+    final: bool
+
+
+@dataclass(frozen=True)
+class SurfaceShown:
+    """Something shown to one person: an ephemeral message, a dialog, App Home, a command's answer."""
+
+    surface: str
+    user: str
+    channel: str
+    body: Mapping[str, Any]
+
+
+Event = (
+    PayloadReceived
+    | AlertReceived
+    | IncidentOpened
+    | AlertJoined
+    | IncidentResolved
+    | RunStarted
+    | AnalysisPlanned
+    | FindingsReported
+    | ModelAsked
+    | StepPlanned
+    | ModelFailed
+    | ToolCallRefused
+    | DecisionMade
+    | ToolCallFinished
+    | DiagnosisConcluded
+    | RunFinished
+    | ApprovalRequested
+    | VoteCast
+    | VoteRefused
+    | ApprovalClosed
+    | ExecutionStarted
+    | ExecutionProbed
+    | ExecutionFinished
+    | VerificationPassed
+    | VerificationFailed
+    | AgentPaused
+    | AgentResumed
+    | ModeChanged
+    | PolicyLoaded
+    | PolicyRejected
+    | WorkUnitRecorded
+    | MessageWanted
+    | MessageSent
+    | MessageFailed
+    | SurfaceShown
+)
+
+KINDS: Mapping[str, type[Event]] = {kind.__name__: kind for kind in Event.__args__}
+
+
+@dataclass(frozen=True)
+class Draft:
+    """An event on its way into the journal. `incident_id` and `run_id` are empty where the event belongs to none."""
+
+    event: Event
+    actor: Actor = AGENT
+    incident_id: str = ""
+    run_id: str = ""
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """A recorded event: place in the chain, time, attribution, and the event itself."""
+
+    seq: int
+    workspace: str
+    incident_id: str
+    run_id: str
+    at: datetime
+    actor: str
+    event: Event
+    hash: str = ""
+
+
+def body_of(event: Event) -> dict[str, Any]:
+    """The event as plain JSON."""
+    body: dict[str, Any] = encode(event)
+    return body
+
+
+def event_of(kind: str, body: Mapping[str, Any]) -> Event:
+    """The event behind a recorded body. Raises JournalError for a kind that this version does not know."""
+    if kind not in KINDS:
+        raise JournalError(
+            f"the journal holds an event of kind {kind}, which this version does not know: upgrade first"
+        )
+    return decode(KINDS[kind], body)

@@ -1,0 +1,433 @@
+"""The ports: what the core asks of the outside (Journal, Chat, Directory, Model, Tool) and what it offers (ControlPlane)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from domain.actions import Action, Effect, Mode, Target, Undo
+from domain.alerts import Alert, Incident
+from domain.decisions import Actor, Approval, ApprovalRequest, Check, Vote
+from domain.events import Draft, Envelope
+from domain.runs import Answer, Origin, Run, RunOutcome, RunSpec, RunStatus
+from domain.work import Rollup
+
+# --- the journal ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One line of the list of runs."""
+
+    spec: RunSpec
+    status: RunStatus
+    started_at: datetime
+    finished_at: datetime | None = None
+    outcome: RunOutcome | None = None
+    reason: str = ""
+    steps: int = 0
+
+
+@dataclass(frozen=True)
+class Message:
+    """The outbox row of one Slack message: what it should say (`revision`), and what Slack has (`sent_revision`, `ts`)."""
+
+    key: str
+    revision: int
+    channel: str
+    thread_key: str
+    text: str
+    blocks: tuple[Any, ...]
+    priority: int
+    thread_ts: str = ""
+    ts: str = ""
+    sent_revision: int = 0
+    attempts: int = 0
+    failed: str = ""
+    attachments: tuple[Any, ...] = ()
+    wanted_at: datetime | None = None
+
+
+class Journal(Protocol):
+    """The append-only log and what is read back from it. Every call is keyed by the workspace it was opened for."""
+
+    @property
+    def workspace(self) -> str:
+        """Slack's team id, or `local`."""
+        ...
+
+    async def append(self, *drafts: Draft) -> Sequence[Envelope]:
+        """Record events in one transaction with their projections; returns once they are durable.
+
+        Raises Conflict (nothing recorded) where a projection refuses: an approval that is not approved is consumed, a
+        payload is received twice (Duplicate), a vote on a closed request. Raises JournalError where the disk refuses.
+        """
+        ...
+
+    async def of_run(self, run_id: str) -> Sequence[Envelope]:
+        """A run's events in order."""
+        ...
+
+    async def since(self, seq: int, limit: int = 1000) -> Sequence[Envelope]:
+        """Events after `seq`, oldest first."""
+        ...
+
+    async def incident(self, incident_id: str) -> Incident | None:
+        """One incident."""
+        ...
+
+    async def incident_at(self, channel: str, thread_ts: str) -> Incident | None:
+        """The incident whose thread this is."""
+        ...
+
+    async def incidents(self, *, open_only: bool = False, limit: int = 50) -> Sequence[Incident]:
+        """Incidents, newest first."""
+        ...
+
+    async def run(self, run_id: str) -> RunRow | None:
+        """One run's row."""
+        ...
+
+    async def runs(self, *, incident_id: str = "", unfinished: bool = False, limit: int = 50) -> Sequence[RunRow]:
+        """Runs, newest first."""
+        ...
+
+    async def approval(self, approval_id: str) -> Approval | None:
+        """One approval request with its votes and execution."""
+        ...
+
+    async def approvals(
+        self, *, pending: bool = False, run_id: str = "", incident_id: str = "", limit: int = 50
+    ) -> Sequence[Approval]:
+        """Approval requests, newest first."""
+        ...
+
+    async def expired(self, now: datetime) -> Sequence[Approval]:
+        """Requests that still wait, or were approved and not consumed, past their expiry."""
+        ...
+
+    async def rates(self, target_key: str, since: datetime) -> Mapping[str, int]:
+        """Executions since then: `target` (of this target), `agent` (all), `failed` (all that failed or were unverified)."""
+        ...
+
+    async def trust(self, tool: str, environment: str) -> Mapping[str, int]:
+        """How often this tool on this environment was proposed, approved, denied, executed, verified, failed."""
+        ...
+
+    async def refused(self, tool: str, target_key: str, arguments_digest: str) -> Vote | None:
+        """The standing no of a person to the same action on the same target in an open incident, if any."""
+        ...
+
+    async def control(self) -> tuple[Mode | None, str]:
+        """The mode set in Slack (None: the setting's) and the reason of a pause (empty: not paused)."""
+        ...
+
+    async def message(self, key: str) -> Message | None:
+        """One outbox row."""
+        ...
+
+    async def unsent(self) -> Sequence[Message]:
+        """Outbox rows whose wanted revision Slack does not have and that have not failed for good."""
+        ...
+
+    async def message_at(self, channel: str, ts: str) -> Message | None:
+        """The outbox row behind a Slack message of ours."""
+        ...
+
+    async def rollup(self, since: datetime, until: datetime) -> Rollup:
+        """What the work of a period cost and saved."""
+        ...
+
+
+# --- tools ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Understood:
+    """A tool call's arguments, validated and canonical, and what they are about."""
+
+    arguments: Mapping[str, Any]
+    target: Target
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A write before it happens. `observed` is bound into the digest; `facts` are what policy may see of the target.
+
+    Raises instead where the dry run refuses. `touches` counts the things that change.
+    """
+
+    observed: Mapping[str, Any]
+    diff: str
+    touches: int
+    undo: Undo | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A verification's state now: `settled` means that waiting longer changes nothing."""
+
+    checks: tuple[Check, ...]
+    settled: bool = False
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check holds."""
+        return bool(self.checks) and all(check.passed for check in self.checks)
+
+
+class ReadTool(Protocol):
+    """A tool that only looks."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def description(self) -> str: ...
+    @property
+    def effect(self) -> Effect: ...
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """JSON Schema of the arguments, as the model and the policy checker see it."""
+        ...
+
+    def understand(self, arguments: Mapping[str, Any]) -> Understood:
+        """Validate strictly (no extra keys, no coercion). Raises ArgumentsRefused."""
+        ...
+
+    async def read(self, arguments: Mapping[str, Any]) -> Any:
+        """Plain JSON without secrets' values. Raises ToolError with a plain sentence."""
+        ...
+
+    def render(self, data: Any) -> str:
+        """What the model is shown of `data`: pure, so that replay shows the same."""
+        ...
+
+
+class WriteTool(Protocol):
+    """A tool that changes something: it previews, executes once, can tell whether it arrived, and probes its effect."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def description(self) -> str: ...
+    @property
+    def effect(self) -> Effect: ...
+    @property
+    def parameters(self) -> Mapping[str, Any]: ...
+    @property
+    def probe_seconds(self) -> int:
+        """How long the effect may take to hold."""
+        ...
+
+    def understand(self, arguments: Mapping[str, Any]) -> Understood:
+        """Validate strictly (no extra keys, no coercion). Raises ArgumentsRefused."""
+        ...
+
+    async def preview(self, arguments: Mapping[str, Any]) -> Preview:
+        """Observe the target and dry-run the change. Raises ToolError."""
+        ...
+
+    async def execute(self, action: Action, key: str) -> str:
+        """Do it, on the condition that the target is as observed, leaving `key` in the target; a sentence of what happened.
+
+        Raises TargetMoved (nothing done), OutcomeUnknown (sent, no answer) or ToolError (refused, nothing done).
+        """
+        ...
+
+    async def arrived(self, action: Action, key: str) -> bool | None:
+        """Whether the target shows `key`: did an earlier execute take effect? None where it cannot be told."""
+        ...
+
+    async def probe(self, action: Action) -> Probe:
+        """Look whether the effect holds now."""
+        ...
+
+
+Tool = ReadTool | WriteTool
+
+# --- the model --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ToolOffer:
+    """A tool as the model is offered it."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A model request, built and hashed before it is sent, so that the journal holds it first."""
+
+    model: str
+    messages: tuple[Any, ...]
+    tools_hash: str
+    request_hash: str
+    send: Callable[[], Awaitable[Answer]]
+
+
+class Model(Protocol):
+    """What answers for the agent."""
+
+    @property
+    def name(self) -> str:
+        """As the journal and the thread say it: `rules`, or the served model's name."""
+        ...
+
+    def request(self, run: Run, tools: Sequence[ToolOffer]) -> Request:
+        """The next request of this run; no tools means that it must conclude. `send` raises ModelError."""
+        ...
+
+    def forget(self, run_id: str) -> None:
+        """Drop what is kept for a run that ended."""
+        ...
+
+
+# --- Slack ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who a Slack user is, as Slack says now. A full member is a person of this workspace: no guest, bot or stranger."""
+
+    id: str
+    name: str
+    full_member: bool
+    why_not: str = ""
+    email: str = ""
+
+
+class Directory(Protocol):
+    """Who is who, read from Slack at the moment it matters. Raises ChatError where Slack cannot answer."""
+
+    async def person(self, user_id: str) -> Person:
+        """One user."""
+        ...
+
+    async def members(self, reference: str) -> frozenset[str]:
+        """The user ids behind a group reference: a user-group handle (@sre), an e-mail address or a user id."""
+        ...
+
+
+class Chat(Protocol):
+    """Slack as the core sees it: each call says what a message should show now, and may be repeated freely."""
+
+    async def incident(self, incident: Incident, *, status: str = "") -> None:
+        """The incident's message: title, state, counter."""
+        ...
+
+    async def progress(self, run: Run) -> None:
+        """The run's progress in the thread: what it looked at, first findings, what it waits for."""
+        ...
+
+    async def diagnosis(self, run: Run) -> None:
+        """The run's conclusion in the thread."""
+        ...
+
+    async def approval(self, approval: Approval) -> None:
+        """The approval card, in whatever state it is."""
+        ...
+
+    async def notice(self, incident_id: str, key: str, text: str) -> None:
+        """A short sentence in the incident's thread, said once per key."""
+        ...
+
+
+# --- the control plane ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a person asked. `thread_ts` is empty where no thread exists yet."""
+
+    text: str
+    user: str
+    channel: str
+    origin: Origin
+    thread_ts: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What became of an alert or a question."""
+
+    incident_id: str
+    run_id: str = ""
+    opened: bool = False
+
+
+@dataclass(frozen=True)
+class Status:
+    """What `/agent status` and App Home show."""
+
+    mode: Mode
+    paused: str
+    model: str
+    policy_hash: str
+    policy_problems: tuple[str, ...]
+    open_incidents: tuple[Incident, ...]
+    pending: tuple[Approval, ...]
+    running: tuple[RunRow, ...]
+    week: Rollup | None = None
+
+
+class ControlPlane(Protocol):
+    """What the world may ask of the agent."""
+
+    async def receive(self, alerts: Sequence[Alert]) -> Sequence[Receipt]:
+        """Alerts from a monitor; durable when this returns."""
+        ...
+
+    async def ask(self, question: Question) -> Receipt:
+        """A question from a person; durable when this returns."""
+        ...
+
+    async def vote(self, approval_id: str, vote: Vote, *, channel: str, message_ts: str) -> Approval:
+        """A click on a card. Raises NotAllowed with the sentence for the person, and records the refusal."""
+        ...
+
+    async def propose_edit(self, approval_id: str, user: str, arguments: Mapping[str, Any]) -> ApprovalRequest | None:
+        """A new proposal in place of an open one, with a new digest; its editor cannot vote. Raises NotAllowed, BadInput."""
+        ...
+
+    async def pause(self, by: Actor, reason: str) -> None:
+        """No new runs, no executions."""
+        ...
+
+    async def resume(self, by: Actor) -> None:
+        """Go on."""
+        ...
+
+    async def set_mode(self, by: Actor, mode: Mode) -> None:
+        """observe, propose or act."""
+        ...
+
+    async def status(self) -> Status:
+        """Where things stand."""
+        ...
+
+    async def why(self, reference: str) -> str:
+        """Why an action was decided as it was: rules, facts, votes. `reference` is an approval id or a unique start of it."""
+        ...
+
+    async def explain(self, tool: str, arguments: Mapping[str, Any], user: str) -> str:
+        """What policy would say of this action now, rule by rule; nothing is proposed."""
+        ...
+
+    def allowed_bots(self, channel: str) -> Sequence[str]:
+        """Bot or app ids whose messages in this channel are alerts."""
+        ...
+
+    def environment(self, namespace: str) -> str:
+        """The environment that the server's inventory gives a namespace; unlisted is production."""
+        ...
+
+    def events(self) -> AsyncIterator[Envelope]:
+        """Events as they are recorded, from now on."""
+        ...
