@@ -135,6 +135,7 @@ class Call:
     approval: Approval | None = None
     execution: Execution | None = None
     probed: bool = False
+    arrived: bool | None = None
 
 
 @dataclass(frozen=True)
