@@ -1,0 +1,266 @@
+"""Incidents, progress and diagnoses as Slack messages. Pure: nouns in, Block Kit out.
+
+Everything that a monitor, a log, a person or a model wrote is untrusted and goes through `kit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from domain.alerts import Incident, Severity
+from domain.decisions import ApprovalState
+from domain.diagnosis import Confidence, Diagnosis, Evidence
+from domain.runs import Call, Run, RunOutcome, RunStatus
+from handlers import kit
+from handlers.cards_approval import execution_word, title_of
+from handlers.kit import Block, Body
+
+NO_HOSTS: frozenset[str] = frozenset()
+_COLOURS = {Severity.CRITICAL: "#E01E5A", Severity.WARNING: "#ECB22E", Severity.INFO: "#36C5F0"}
+_RESOLVED = "#2EB67D"
+_LIGHTS = {Severity.CRITICAL: "🔴", Severity.WARNING: "🟡", Severity.INFO: "🔵"}
+_CONFIDENCE = {
+    Confidence.PROVEN: "Proven by the evidence below",
+    Confidence.LIKELY: "Likely, not proven",
+    Confidence.NOT_PROVEN: "Not proven by what could be seen",
+}
+_EVIDENCE_BUDGET = 5500  # characters; a message holds 13,200 altogether
+
+
+def incident(incident: Incident, status: str = "", hosts: frozenset[str] = NO_HOSTS) -> Body:
+    """The incident's message: one line to read, one bar of colour, a few facts."""
+    light = _LIGHTS[incident.severity] if incident.open else "✅"
+    title = kit.line(incident.title, 200)
+    top = kit.paragraph(kit.span(f"{light} {title}", 300, bold=True))
+    bar = {
+        "color": _COLOURS[incident.severity] if incident.open else _RESOLVED,
+        "fallback": title,
+        "blocks": list(_incident_facts(incident, status, hosts)),
+    }
+    state = "Resolved" if not incident.open else str(incident.severity)
+    return Body(f"{light} {state}: {kit.safe(title, 200)} ({kit.safe(str(incident.target), 100)})", (top,), (bar,))
+
+
+def _incident_facts(incident: Incident, status: str, hosts: frozenset[str]) -> Iterator[Block]:
+    yield kit.fields(
+        [
+            ("Target", _place(incident)),
+            ("Severity", str(incident.severity)),
+            ("Firing", _firing(incident)),
+            ("Started", kit.when(incident.opened_at)),
+        ]
+    )
+    if incident.summary and incident.summary != incident.title:
+        yield kit.paragraph(kit.span(incident.summary, 600))
+    if incident.url:
+        yield kit.paragraph(kit.span("Source: "), kit.link(incident.url, incident.source or "monitor", hosts))
+    yield kit.context(*_incident_state(incident, status))
+
+
+def _incident_state(incident: Incident, status: str) -> Iterator[str]:
+    if incident.resolved_at:
+        took = kit.duration((incident.resolved_at - incident.opened_at).total_seconds())
+        yield f"*Resolved* {kit.when(incident.resolved_at)} after {took}"
+    if status:
+        yield kit.safe(status)
+    yield f"{kit.code(incident.id, 60)} from {kit.safe(incident.source or 'a person', 60)}"
+
+
+def _place(incident: Incident) -> str:
+    return f"{kit.code(str(incident.target), 120)} {kit.safe(incident.target.environment, 40)}"
+
+
+def _firing(incident: Incident) -> str:
+    known = max(len(incident.fingerprints), len(incident.firing))
+    if not known:
+        return "–"
+    received = f", received {kit.plural(incident.alerts, 'time')}" if incident.alerts > known else ""
+    return f"{len(incident.firing)} of {kit.plural(known, 'alert')}{received}"
+
+
+# --- progress ---------------------------------------------------------------------------------------------------------
+
+
+def progress(run: Run) -> Body:
+    """What the run looked at, what it found first, what it waits for: one plan, edited in place."""
+    title = _progress_title(run)
+    tasks = list(_tasks(run))
+    return Body(kit.safe(title, 280), ({"type": "plan", "title": title, "tasks": tasks[:50]},))
+
+
+def _progress_title(run: Run) -> str:
+    what = kit.line(run.spec.question or str(run.spec.target), 100)
+    if run.status is RunStatus.WAITING:
+        return f"Waiting for approval: {what}"
+    if run.status is RunStatus.FINISHED:
+        failed = run.outcome in (RunOutcome.FAILED, RunOutcome.CANCELLED)
+        took = kit.duration(run.machine_ms / 1000)
+        return f"{'Stopped' if failed else 'Done'} after {took}: {what}"
+    return f"Diagnosing {what}"
+
+
+def _tasks(run: Run) -> Iterator[Block]:
+    ended = run.status is RunStatus.FINISHED
+    calls = list(run.calls.values())
+    yield from _look_task([call for call in calls if call.step == 0 and not _is_change(call)], ended)
+    if run.findings is not None:
+        yield _findings_task(run)
+    for step in sorted({call.step for call in calls if call.step > 0}):
+        yield from _look_task([call for call in calls if call.step == step and not _is_change(call)], ended, step)
+    for call in calls:
+        if _is_change(call):
+            yield _change_task(call, ended)
+    if run.model_failure:
+        yield _task("model", f"{run.spec.model} gave no answer: the rules go on alone", "error", run.model_failure)
+    if run.diagnosis:
+        yield _task("diagnosis", f"Diagnosis by {run.diagnosis.by}", "complete")
+    elif not ended and run.findings is not None and not any(_is_open(call) for call in calls):
+        yield _task("model", f"Asking {run.spec.model}", "in_progress")
+    if ended and run.reason and run.outcome in (RunOutcome.FAILED, RunOutcome.CANCELLED):
+        yield _task("end", run.reason, "error")
+
+
+def _task(task_id: str, title: str, status: str, details: str = "") -> Block:
+    task: Block = {"type": "task_card", "task_id": task_id, "title": kit.line(title, 150), "status": status}
+    return task | {"details": kit.paragraph(kit.span(details, 800))} if details else task
+
+
+def _look_task(calls: Sequence[Call], ended: bool, step: int = 0) -> Iterator[Block]:
+    """One line for the reads of one step; which they were stands in its details."""
+    if not calls:
+        return
+    done = all(call.result for call in calls)
+    status = "complete" if done else "error" if ended else "in_progress"
+    names = [_call_name(call) for call in calls]
+    title = names[0] if len(names) == 1 else kit.plural(len(names), "read")
+    said = "\n".join(names[:8] + ([f"and {len(names) - 8} more"] if len(names) > 8 else []))
+    yield _task(f"look-{step}", f"{'Looked' if done else 'Looking'} at {title}", status, said if len(names) > 1 else "")
+
+
+def _call_name(call: Call) -> str:
+    arguments = call.result.arguments if call.result else {}
+    words = " ".join(str(value) for value in arguments.values() if isinstance(value, str | int))
+    failed = " (failed)" if call.result and not call.result.ok else ""
+    return kit.line(f"{call.call.tool.replace('_', ' ')} {words}", 110) + failed
+
+
+def _findings_task(run: Run) -> Block:
+    wrong = [finding for finding in run.findings or () if not finding.healthy]
+    if not wrong:
+        return _task("findings", "Nothing looks wrong", "complete")
+    rest = "\n".join(finding.title for finding in wrong[1:6])
+    return _task("findings", f"First finding: {wrong[0].title}", "complete", rest)
+
+
+def _is_change(call: Call) -> bool:
+    return call.approval is not None or call.execution is not None
+
+
+def _is_open(call: Call) -> bool:
+    return call.approval is not None and call.approval.state is ApprovalState.PENDING
+
+
+def _change_task(call: Call, ended: bool) -> Block:
+    approval, task_id = call.approval, f"change-{call.call.id}"
+    if call.execution or approval is None:
+        return _execution_task(call, task_id, ended)
+    name = title_of(approval.request.action)
+    if approval.state is ApprovalState.PENDING:
+        return _task(task_id, f"Waiting for approval: {name}", "in_progress")
+    return _task(task_id, f"{name}: {approval.state}", "complete")
+
+
+def _execution_task(call: Call, task_id: str, ended: bool) -> Block:
+    if call.execution is None:
+        return _task(task_id, call.call.tool, "in_progress")
+    word, name = execution_word(call.execution), title_of(call.execution.action)
+    status = {"Verified": "complete", "Failed": "error", "Unknown": "error"}.get(
+        word, "error" if ended else "in_progress"
+    )
+    return _task(task_id, f"{word}: {name}", status)
+
+
+# --- diagnosis --------------------------------------------------------------------------------------------------------
+
+
+def diagnosis(run: Run) -> Body:
+    """The conclusion: what, how sure, the evidence, what else it may be, what next, and by whom."""
+    found = run.diagnosis
+    if found is None:
+        text = run.reason or "The run ended without a diagnosis."
+        return Body(kit.safe(text), (kit.paragraph(kit.span(text, 600)),))
+    return Body(f"Diagnosis: {kit.safe(found.summary)}", tuple(_diagnosis_blocks(run, found)))
+
+
+def _diagnosis_blocks(run: Run, found: Diagnosis) -> Iterator[Block]:
+    yield kit.header(found.summary)
+    if found.cause and found.cause != found.summary:
+        yield kit.paragraph(kit.span("Cause  ", bold=True), kit.span(found.cause, 1200))
+    cited = ", ".join(evidence.id for evidence in found.evidence[:12])
+    yield kit.context(f"*{_CONFIDENCE[found.confidence]}*" + (f": {kit.safe(cited, 120)}" if cited else ""))
+    if found.evidence:
+        yield kit.preformatted(_evidence(found.evidence), _EVIDENCE_BUDGET + 500)
+    if found.hypotheses:
+        yield kit.section("*It could also be*" if found.cause else "*It could be*")
+        yield kit.listed([_hypothesis(one.text, one.next_check) for one in found.hypotheses[:5]])
+    if found.next_steps:
+        yield kit.section("*Next*")
+        yield kit.listed(found.next_steps[:6], ordered=True, limit=300)
+    if found.note:
+        yield kit.context(f"⚠️ {kit.safe(found.note, 400)}")
+    yield kit.context(f"By {kit.safe(found.by, 60)}{_cost(run)}")
+    yield feedback(run.id)
+
+
+def _evidence(pieces: Sequence[Evidence]) -> str:
+    """Each piece under its id, with an equal share of the room."""
+    shown = pieces[:12]
+    share = _EVIDENCE_BUDGET // len(shown)
+    parts = [
+        f"{piece.id}  {kit.line(piece.title, 120)}"
+        + (f"\n{kit.literal(piece.excerpt, share - 130)}" if piece.excerpt else "")
+        for piece in shown
+    ]
+    more = len(pieces) - len(shown)
+    return "\n\n".join(parts + ([f"and {more} more in the run's record"] if more else []))
+
+
+def _hypothesis(text: str, next_check: str) -> str:
+    return f"{kit.line(text, 280)} – check: {kit.line(next_check, 100)}" if next_check else kit.line(text, 380)
+
+
+def _cost(run: Run) -> str:
+    parts = [f" in {kit.duration(run.machine_ms / 1000)}"] if run.machine_ms else []
+    if run.usage.input_tokens:
+        parts.append(f", {run.usage.input_tokens + run.usage.output_tokens:,} tokens")
+    if run.usage.cost_micros:
+        parts.append(f", ${run.usage.cost_micros / 1_000_000:.2f}")
+    return "".join(parts)
+
+
+def feedback(run_id: str) -> Block:
+    """Was this right? The answer is counted in the weekly figures."""
+    return {
+        "type": "context_actions",
+        "elements": [
+            {
+                "type": "feedback_buttons",
+                "action_id": "feedback.vote",
+                "positive_button": {
+                    "text": {"type": "plain_text", "text": "Helpful"},
+                    "value": f"good {run_id}"[:2000],
+                    "accessibility_label": "This diagnosis helped",
+                },
+                "negative_button": {
+                    "text": {"type": "plain_text", "text": "Wrong"},
+                    "value": f"bad {run_id}"[:2000],
+                    "accessibility_label": "This diagnosis was wrong",
+                },
+            }
+        ],
+    }
+
+
+def notice(text: str) -> Body:
+    """One sentence in the thread."""
+    return Body(kit.safe(text, 280), (kit.paragraph(kit.span(text, 2000)),))

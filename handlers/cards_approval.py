@@ -1,0 +1,238 @@
+"""The approval card in every state. Pure; an on-call engineer at 3 am reads it in five seconds.
+
+Top to bottom: what, where, how much, until when; then the exact change, literally; then why; then the buttons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from domain.actions import Action, Effect
+from domain.decisions import Approval, ApprovalRequest, ApprovalState, Check, Execution, ExecutionOutcome
+from handlers import kit
+from handlers.kit import Block, Body
+
+_VERBS = {
+    "kubernetes_rollback": "roll back",
+    "kubernetes_restart": "restart",
+    "kubernetes_scale": "scale",
+    "kubernetes_set_resources": "change resources of",
+    "kubernetes_cordon": "cordon",
+    "kubernetes_delete_pod": "delete pod",
+    "kubernetes_patch": "patch",
+    "alertmanager_silence": "silence",
+    "jenkins_trigger": "start build of",
+    "jenkins_abort": "abort build of",
+    "gitlab_retry_pipeline": "retry pipeline of",
+    "gitlab_cancel_pipeline": "cancel pipeline of",
+    "gitlab_play_job": "play job of",
+    "gitlab_open_merge_request": "open a merge request in",
+}
+_EFFECTS = {Effect.READ: "🔵 Read", Effect.WRITE: "🟡 Change", Effect.DESTRUCTIVE: "🔴 Destructive"}
+_ARGUMENTS, _DIFF = 4500, 3500  # characters; a message holds 13,200 altogether
+
+
+def title_of(action: Action) -> str:
+    """The action in three words: roll back checkout."""
+    verb = _VERBS.get(action.tool, action.tool.replace("_", " "))
+    return kit.line(f"{verb} {action.target.name or action.target}", 110)
+
+
+def approval(approval: Approval) -> Body:
+    """The card, in whatever state the approval is."""
+    request = approval.request
+    word = word_of(approval)
+    name = title_of(request.action)
+    place = f"{kit.safe(str(request.action.target), 120)}, {kit.safe(request.action.target.environment, 40)}"
+    until = f". Expires {kit.utc(request.expires_at)}." if word == "Approval needed" else ""
+    return Body(f"{word}: {kit.safe(name, 120)} ({place}){until}", tuple(_card(approval, word, name)))
+
+
+def word_of(approval: Approval) -> str:
+    """The one word that says where things stand, the same everywhere."""
+    execution = approval.execution
+    if execution:
+        return execution_word(execution)
+    if approval.request.observe_only and approval.state is ApprovalState.PENDING:
+        return "Would ask"
+    return {
+        ApprovalState.PENDING: "Approval needed",
+        ApprovalState.APPROVED: "Approved",
+        ApprovalState.CONSUMED: "Executing",
+        ApprovalState.DENIED: "Denied",
+        ApprovalState.EXPIRED: "Expired",
+        ApprovalState.CANCELLED: "Cancelled",
+        ApprovalState.SUPERSEDED: "Superseded",
+    }[approval.state]
+
+
+def execution_word(execution: Execution) -> str:
+    """Executing, Executed, Verified, Failed or Unknown."""
+    if execution.outcome is None:
+        return "Executing"
+    if execution.outcome is ExecutionOutcome.SUCCEEDED:
+        return {None: "Executed", True: "Verified", False: "Failed"}[execution.verified]
+    return "Failed" if execution.outcome is ExecutionOutcome.FAILED else "Unknown"
+
+
+def _card(approval: Approval, word: str, name: str) -> Iterator[Block]:
+    request, pending = approval.request, approval.state is ApprovalState.PENDING
+    yield kit.header(f"{word}: {name}")
+    if not pending:
+        yield from _ending(approval)
+    if request.observe_only:
+        yield kit.context("👀 *Observe mode.* This is a record of what would have been asked. It cannot execute.")
+    if pending:
+        yield kit.fields(list(_facts(request)))
+        if request.action.why:
+            yield kit.paragraph(kit.span(request.action.why, 600))
+    yield from _exact(request.action, with_diff=pending)
+    yield kit.context(*_small_print(approval))
+    if pending:
+        yield _buttons(request)
+    elif _can_undo(approval):
+        yield kit.actions(_undo_button(request), _why_button(request))
+
+
+def _facts(request: ApprovalRequest) -> Iterator[tuple[str, str]]:
+    action = request.action
+    yield "Target", f"{kit.code(str(action.target), 120)} {kit.safe(action.target.environment, 40)}"
+    yield "Effect", _EFFECTS[action.effect]
+    yield "Touches", _touches(action)
+    yield "Expires", kit.when(request.expires_at, "{time}")
+
+
+def _touches(action: Action) -> str:
+    if action.touches:
+        thing = "thing" if action.target.kind in ("", "Pod") else "object"
+        return kit.plural(action.touches, "pod" if action.target.system == "kubernetes" else thing)
+    return "not known"
+
+
+def _exact(action: Action, *, with_diff: bool) -> Iterator[Block]:
+    """The exact call, then the dry run's result; both literal."""
+    call = f"{kit.line(action.tool, 80)}\n{kit.json_lines(action.arguments)}"
+    yield kit.preformatted(call, _ARGUMENTS)
+    if len(call) > _ARGUMENTS:
+        yield kit.context("⚠️ *Not all of the arguments fit here.* Read them with Why? before you approve.")
+    if with_diff and action.diff:
+        yield kit.preformatted(action.diff, _DIFF)
+
+
+def _small_print(approval: Approval) -> Iterator[str]:
+    """Why it asks, who asked, who may answer, and what the answer binds."""
+    request, decision = approval.request, approval.request.decision
+    rule = kit.code(decision.rule, 80) if decision.rule else "no rule"
+    yield f"Rule {rule}: {kit.safe(decision.reason or 'a person must say yes', 240)}"
+    yield f"Asked by {kit.person(request.requester) if request.requester else 'the agent'}" + (
+        f", edited by {kit.person(request.editor)}" if request.editor else ""
+    )
+    if approval.state is ApprovalState.PENDING and not request.observe_only:
+        yield _needed(approval)
+    for warning in decision.warnings[:3]:
+        yield f"⚠️ {kit.safe(warning, 240)}"
+    if request.note:
+        yield kit.safe(request.note, 240)
+    yield f"{kit.code(request.id, 60)} binds {kit.code(request.digest[:12])}"
+
+
+def _needed(approval: Approval) -> str:
+    terms = approval.request.terms
+    who = ", ".join(kit.safe(group, 60) for group in terms.groups) or "nobody: the policy names no group"
+    given = ", ".join(kit.person(vote.user) for vote in approval.approvers)
+    so_far = f" ({len(approval.approvers)} so far: {given})" if given else ""
+    return f"Needs {terms.quorum} of {who}{so_far}"
+
+
+def _buttons(request: ApprovalRequest) -> Block:
+    if request.observe_only:
+        return kit.actions(_why_button(request))
+    name, action = title_of(request.action), request.action
+    asks = kit.confirm(
+        f"{name[:1].upper()}{name[1:]}?"[:100],
+        f"{action.target} ({action.target.environment}), touches {_touches(action)}. It runs as soon as you approve.",
+        "Approve",
+        "Not yet",
+        danger=action.effect is Effect.DESTRUCTIVE,
+    )
+    value = value_of(request)
+    return kit.actions(
+        kit.button("Approve", "approval.approve", value, style="primary", confirm=asks),
+        kit.button("Deny", "approval.deny", value, style="danger"),
+        kit.button("Edit…", "approval.edit", value),
+        _why_button(request),
+    )
+
+
+def value_of(request: ApprovalRequest) -> str:
+    """What a button carries: which request, and the digest that the person sees. Never the command."""
+    return f"{request.id} {request.digest}"
+
+
+def _why_button(request: ApprovalRequest) -> Block:
+    return kit.button("Why?", "approval.why", value_of(request))
+
+
+def _undo_button(request: ApprovalRequest) -> Block:
+    return kit.button("Propose undo", "approval.undo", value_of(request))
+
+
+def _can_undo(approval: Approval) -> bool:
+    execution = approval.execution
+    return bool(execution and execution.undo and word_of(approval) in ("Failed", "Unknown"))
+
+
+# --- how it ended -----------------------------------------------------------------------------------------------------
+
+
+def _ending(approval: Approval) -> Iterator[Block]:
+    yield kit.context(*_who(approval))
+    if approval.execution:
+        yield from _result(approval.execution)
+
+
+def _who(approval: Approval) -> Iterator[str]:
+    at = f" {kit.when(approval.closed_at)}" if approval.closed_at else ""
+    if approval.approvers and approval.state in (ApprovalState.APPROVED, ApprovalState.CONSUMED):
+        names = ", ".join(kit.person(vote.user) for vote in approval.approvers)
+        yield f"✅ *Approved* by {names} {kit.when(approval.approvers[-1].at)}"
+        for vote in approval.approvers:
+            if vote.reason:
+                yield f"“{kit.safe(vote.reason, 400)}”"
+    elif approval.state in (ApprovalState.APPROVED, ApprovalState.CONSUMED):
+        yield "✅ *Allowed* by policy"
+    elif approval.state is ApprovalState.DENIED:
+        reason = f": “{kit.safe(approval.closed_reason, 400)}”" if approval.closed_reason else ""
+        yield f"⛔ *Denied* by {kit.person(approval.closed_by) if approval.closed_by else 'a person'}{at}{reason}"
+    elif approval.state is ApprovalState.EXPIRED:
+        yield f"⌛ *Expired* {kit.when(approval.closed_at or approval.request.expires_at)}. Nothing was executed."
+    else:
+        by = f" by {kit.person(approval.closed_by)}" if approval.closed_by else ""
+        why = f": {kit.safe(approval.closed_reason, 400)}" if approval.closed_reason else ""
+        yield f"*{approval.state.value.capitalize()}*{by}{at}{why}. Nothing was executed."
+
+
+def _result(execution: Execution) -> Iterator[Block]:
+    word = execution_word(execution)
+    said = {
+        "Executing": "⏳ *Executing* …",
+        "Executed": "☑️ *Executed.* Now looking whether it helped.",
+        "Verified": "✅ *Verified*",
+        "Unknown": "❓ *Unknown*: the call was sent and no answer came. It is probed, not repeated.",
+    }.get(word)
+    if said is None:
+        executed = execution.outcome is ExecutionOutcome.SUCCEEDED
+        said = "❌ *Failed*: it was executed, and the checks do not hold." if executed else "❌ *Failed*"
+    yield kit.section(said)
+    if execution.detail:
+        yield kit.paragraph(kit.span(execution.detail, 800))
+    if execution.checks:
+        yield kit.listed([_check(check) for check in execution.checks[:12]], limit=300)
+    if execution.undo and word in ("Failed", "Unknown"):
+        undo = f"Undo: {execution.undo.tool}\n{kit.json_lines(execution.undo.arguments)}"
+        yield kit.preformatted(f"{undo}\n{execution.undo.note}" if execution.undo.note else undo, 1500)
+
+
+def _check(check: Check) -> str:
+    detail = f": {kit.line(check.detail, 180)}" if check.detail else ""
+    return f"{'✓' if check.passed else '✗'} {kit.line(check.name, 100)}{detail}"

@@ -1,0 +1,192 @@
+"""The Chat port: what each Slack message should say now, written to the outbox. `sender.py` makes Slack agree."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+from weakref import WeakValueDictionary
+
+from domain.alerts import Incident
+from domain.canonical import digest_of, plain
+from domain.decisions import SYSTEM, Approval
+from domain.events import Draft, MessageWanted
+from domain.ports import Journal, Message
+from domain.runs import Origin, Run
+from handlers import cards
+from handlers.blocks import degrade, fit, problems
+from handlers.cards_approval import approval as approval_card
+from handlers.kit import Block, Body
+
+# Lower goes first: the incident's message carries the thread, then what a person must decide, then results, then progress.
+ROOT, APPROVAL, RESULT, PROGRESS = 0, 1, 3, 7
+_PEOPLE = (Origin.MENTION, Origin.COMMAND, Origin.SHORTCUT, Origin.THREAD)
+_NOT_WORDS = frozenset({"type", "action_id", "block_id", "task_id", "value", "style", "status", "user_id", "color"})
+
+
+class Lanes(Protocol):
+    """What the Chat needs of the sender."""
+
+    def wake(self, key: str, channel: str, priority: int) -> None:
+        """There is a newer revision of `key` in the outbox."""
+
+    def watched_by(self, key: str, user: str) -> None:
+        """This person waits for `key`: it may be streamed to them."""
+
+
+class SlackChat:
+    """Slack as the core sees it. Every call is durable when it returns and changes nothing when nothing changed.
+
+    `channel` is where incidents open that name none; `redact` takes secrets out of text; `hosts` may be linked to.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        lanes: Lanes,
+        channel: str,
+        redact: Callable[[str], str],
+        hosts: frozenset[str] = frozenset(),
+    ) -> None:
+        self._journal = journal
+        self._lanes = lanes
+        self._channel = channel
+        self._redact = redact
+        self._hosts = hosts
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def incident(self, incident: Incident, *, status: str = "") -> None:
+        """The incident's message. An incident in a person's own thread has no message of ours at its top."""
+        key = root_key(incident.id)
+        if incident.thread_ts and await self._journal.message(key) is None:
+            return
+        body = cards.incident(incident, status, self._hosts)
+        channel = incident.channel or self._channel
+        await self.want(key, body, channel=channel, priority=ROOT, incident_id=incident.id)
+
+    async def progress(self, run: Run) -> None:
+        """The run's progress in the thread; streamed to the person who asked."""
+        key = f"progress:{run.id}"
+        if run.spec.origin in _PEOPLE and run.spec.requester:
+            self._lanes.watched_by(key, run.spec.requester)
+        await self._in_thread(key, cards.progress(run), run.spec.incident_id, PROGRESS, run)
+
+    async def diagnosis(self, run: Run) -> None:
+        """The run's conclusion in the thread."""
+        await self._in_thread(f"diagnosis:{run.id}", cards.diagnosis(run), run.spec.incident_id, RESULT, run)
+
+    async def approval(self, approval: Approval) -> None:
+        """The approval card, in whatever state it is."""
+        request = approval.request
+        body = approval_card(approval)
+        await self._in_thread(approval_key(request.id), body, request.incident_id, APPROVAL, run_id=request.run_id)
+
+    async def notice(self, incident_id: str, key: str, text: str) -> None:
+        """A short sentence in the incident's thread, said once per key."""
+        await self._in_thread(f"notice:{incident_id}:{key}", cards.notice(text), incident_id, RESULT)
+
+    async def _in_thread(
+        self, key: str, body: Body, incident_id: str, priority: int, run: Run | None = None, run_id: str = ""
+    ) -> None:
+        incident = await self._journal.incident(incident_id) if incident_id else None
+        channel = (run.spec.channel if run else "") or (incident.channel if incident else "") or self._channel
+        thread_ts = (run.spec.thread_ts if run else "") or (incident.thread_ts if incident else "")
+        await self.want(
+            key,
+            body,
+            channel=channel,
+            priority=priority,
+            thread_key=root_key(incident_id) if incident_id else "",
+            thread_ts=thread_ts,
+            incident_id=incident_id,
+            run_id=run.id if run else run_id,
+        )
+
+    async def want(
+        self,
+        key: str,
+        body: Body,
+        *,
+        channel: str,
+        priority: int,
+        thread_key: str = "",
+        thread_ts: str = "",
+        incident_id: str = "",
+        run_id: str = "",
+    ) -> None:
+        """Record what the message `key` should say now, and wake the channel's lane."""
+        settled = settle(body, self._redact)
+        async with self._lock(key):
+            known = await self._journal.message(key)
+            if known and content_hash(known) == content_hash(settled):
+                return
+            # once it stands somewhere it is edited there, also where that is the fallback channel
+            channel = known.channel if known and known.ts else channel
+            wanted = MessageWanted(
+                key=key,
+                revision=known.revision + 1 if known else 1,
+                channel=channel,
+                thread_key=thread_key,
+                text=settled.text,
+                blocks=settled.blocks,
+                priority=priority,
+                thread_ts=thread_ts,
+                attachments=settled.attachments,
+            )
+            await self._journal.append(Draft(wanted, SYSTEM, incident_id, run_id))
+        self._lanes.wake(key, channel, priority)
+
+    def _lock(self, key: str) -> asyncio.Lock:
+        lock = self._locks.get(key)
+        if lock is None:
+            lock = self._locks[key] = asyncio.Lock()
+        return lock
+
+
+def root_key(incident_id: str) -> str:
+    """The outbox key of an incident's message."""
+    return f"incident:{incident_id}"
+
+
+def approval_key(approval_id: str) -> str:
+    """The outbox key of an approval's card."""
+    return f"approval:{approval_id}"
+
+
+def content_hash(message: Message | Body) -> str:
+    """The same for the same words and blocks, whatever became of them."""
+    return digest_of(plain([message.text, list(message.blocks), list(message.attachments)]))
+
+
+def settle(body: Body, redact: Callable[[str], str]) -> Body:
+    """The body as it may be sent: redacted, plain JSON, and nothing in it that Slack would refuse."""
+    text = fit(redact(body.text), 3000) or "…"
+    blocks = acceptable([redacted(block, redact) for block in body.blocks], text)
+    attachments = [redacted(attachment, redact) for attachment in body.attachments]
+    for attachment in attachments:
+        attachment["blocks"] = acceptable(attachment["blocks"], text)
+    return Body(text, tuple(blocks), tuple(attachments))
+
+
+def acceptable(blocks: Sequence[Block], text: str) -> list[Block]:
+    """`blocks` where Slack takes them, else in simpler blocks, else the text alone."""
+    for attempt in (list(blocks), degrade(list(blocks))):
+        if not problems(attempt):
+            return attempt
+    return plain_text(text)
+
+
+def plain_text(text: str) -> list[Block]:
+    """The last resort: words in one block."""
+    return [{"type": "section", "text": {"type": "plain_text", "text": fit(text, 3000) or "…", "emoji": False}}]
+
+
+def redacted(value: Any, redact: Callable[[str], str]) -> Any:
+    """`value` with secrets taken out of every string that people can read."""
+    if isinstance(value, str):
+        return redact(plain(value))
+    if isinstance(value, dict):
+        return {key: inner if key in _NOT_WORDS else redacted(inner, redact) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [redacted(inner, redact) for inner in value]
+    return value

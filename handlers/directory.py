@@ -1,0 +1,153 @@
+"""The Directory port: who is who, as Slack says at this moment. Where Slack cannot answer, nobody may vote."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from domain.errors import ChatError
+from domain.ports import Person
+from handlers.slack_errors import FAILURES, code_of
+
+DISPLAY_S = 300.0  # how long a name or a handle may be remembered for display
+_USER_ID = re.compile(r"[UW][A-Z0-9]{2,}")
+_GROUP_ID = re.compile(r"(?:<!subteam\^)?(S[A-Z0-9]{2,})(?:\|[^>]*)?>?")
+
+
+class SlackDirectory:
+    """`person` and `members` ask Slack every time; `name` may be five minutes old and is for display only.
+
+    Concurrent questions of the same kind share one call.
+    """
+
+    def __init__(self, client: AsyncWebClient, team_id: str) -> None:
+        self._client = client
+        self._team = team_id
+        self._flights: dict[str, asyncio.Task[Any]] = {}
+        self._names: dict[str, tuple[float, str]] = {}
+        self._handles: tuple[float, dict[str, str]] = (0.0, {})
+
+    async def person(self, user_id: str) -> Person:
+        """One user. Raises ChatError where Slack cannot answer."""
+        if not _USER_ID.fullmatch(user_id):
+            return Person(user_id, user_id, False, "That is no Slack user.")
+        person: Person = await self._shared(f"person:{user_id}", lambda: self._read_person(user_id))
+        return person
+
+    async def members(self, reference: str) -> frozenset[str]:
+        """The user ids behind @handle, an e-mail address, a user id or a user group id. Raises ChatError."""
+        reference = reference.strip()
+        if _USER_ID.fullmatch(reference):
+            return frozenset({reference})
+        if "@" in reference[1:]:
+            return await self._by_email(reference)
+        group = _GROUP_ID.fullmatch(reference)
+        group_id = group[1] if group else await self._group_id(reference.removeprefix("@"))
+        members: frozenset[str] = await self._shared(f"group:{group_id}", lambda: self._read_members(group_id))
+        return members
+
+    async def name(self, user_id: str) -> str:
+        """A name to show, at most five minutes old; the id where Slack does not answer."""
+        at, name = self._names.get(user_id, (0.0, ""))
+        if name and _now() - at < DISPLAY_S:
+            return name
+        try:
+            return (await self.person(user_id)).name
+        except ChatError:
+            return user_id
+
+    def invalidate(self) -> None:
+        """User groups changed."""
+        self._handles = (0.0, {})
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    async def _shared(self, key: str, read: Callable[[], Awaitable[Any]]) -> Any:
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = self._flights[key] = asyncio.ensure_future(read())
+            flight.add_done_callback(lambda _: self._flights.pop(key, None))
+        return await asyncio.shield(flight)
+
+    async def _read_person(self, user_id: str) -> Person:
+        try:
+            user = (await self._client.users_info(user=user_id))["user"]
+        except FAILURES as error:
+            if code_of(error) in ("user_not_found", "user_not_visible"):
+                return Person(user_id, user_id, False, "Slack does not know that user here.")
+            raise _cannot("who you are", error) from error
+        person = person_of(user, self._team)
+        if len(self._names) > 5000:
+            self._names.clear()
+        self._names[user_id] = (_now(), person.name)
+        return person
+
+    async def _read_members(self, group_id: str) -> frozenset[str]:
+        try:
+            answer = await self._client.usergroups_users_list(usergroup=group_id)
+        except FAILURES as error:
+            raise _cannot("who is in the group of approvers", error) from error
+        return frozenset(map(str, answer["users"]))
+
+    async def _group_id(self, handle: str) -> str:
+        at, handles = self._handles
+        if handle not in handles or _now() - at > DISPLAY_S:
+            handles = await self._shared("handles", self._read_handles)
+            self._handles = (_now(), handles)
+        if handle not in handles:
+            raise ChatError(f"There is no user group @{handle} in this workspace.", code="no_such_subteam")
+        return handles[handle]
+
+    async def _read_handles(self) -> dict[str, str]:
+        try:
+            answer = await self._client.usergroups_list()
+        except FAILURES as error:
+            raise _cannot("which user groups there are", error) from error
+        return {
+            str(group["handle"]): str(group["id"]) for group in answer["usergroups"] if not group.get("date_delete")
+        }
+
+    async def _by_email(self, email: str) -> frozenset[str]:
+        try:
+            answer = await self._client.users_lookupByEmail(email=email)
+        except SlackApiError as error:
+            if code_of(error) == "users_not_found":
+                return frozenset()
+            raise _cannot(f"who {email} is", error) from error
+        except FAILURES as error:
+            raise _cannot(f"who {email} is", error) from error
+        return frozenset({str(answer["user"]["id"])})
+
+
+def person_of(user: Mapping[str, Any], team_id: str) -> Person:
+    """A user as Slack describes it. A full member is a person of this workspace: no guest, bot or stranger."""
+    profile = user.get("profile") or {}
+    name = str(profile.get("display_name") or user.get("real_name") or user.get("name") or user["id"])
+    why_not = next((sentence for sentence, holds in _disqualifying(user, team_id) if holds), "")
+    return Person(str(user["id"]), name, not why_not, why_not, str(profile.get("email") or ""))
+
+
+def _disqualifying(user: Mapping[str, Any], team_id: str) -> list[tuple[str, bool]]:
+    is_bot = bool(user.get("is_bot") or user.get("is_workflow_bot") or user["id"] == "USLACKBOT")
+    is_guest = bool(user.get("is_restricted") or user.get("is_ultra_restricted"))
+    is_outside = bool(user.get("is_stranger")) or str(user.get("team_id") or "") != team_id
+    return [
+        ("This account is deactivated.", bool(user.get("deleted"))),
+        ("A bot cannot approve.", is_bot),
+        ("Somebody from outside this workspace cannot approve.", is_outside),
+        ("A guest cannot approve.", is_guest),
+    ]
+
+
+def _cannot(what: str, error: Exception) -> ChatError:
+    code = code_of(error)
+    return ChatError(f"Slack cannot say {what} right now ({code}), so nothing was done.", code=code)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,216 @@
+"""Small pieces of Block Kit. Text that nobody vouches for goes through `literal` or `code`, never straight into mrkdwn."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from handlers.blocks import escape, fit, neutralise
+
+Block = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Body:
+    """A message as it should look: `text` is what notifications and screen readers get, and is never empty."""
+
+    text: str
+    blocks: tuple[Block, ...] = ()
+    attachments: tuple[Block, ...] = ()
+
+
+def literal(text: str, limit: int = 3000) -> str:
+    """Untrusted text for a place that Slack does not parse: hidden characters shown, at most `limit` characters.
+
+    Longer text keeps its first whole lines and says how many are missing. Never empty.
+    """
+    tail = ""
+    if len(text) > limit:
+        room = limit - 24
+        newline = text.rfind("\n", room // 2, room)
+        end = newline if newline > 0 else room
+        missing = text.count("\n", end)
+        tail = f"\n+{missing} lines" if missing else "…"
+        text = text[:end]
+    return fit(neutralise(text), limit - len(tail)) + tail or "–"
+
+
+def line(text: str, limit: int = 150) -> str:
+    """Untrusted text on one line."""
+    return literal(" ".join(text[: 8 * limit].split()), limit).replace("\n", " ")
+
+
+def code(text: str, limit: int = 200) -> str:
+    """Untrusted text as a code span in mrkdwn."""
+    return "`" + escape(line(text, limit)).replace("`", "ˋ") + "`"
+
+
+def safe(text: str, limit: int = 280) -> str:
+    """Untrusted text as plain words in mrkdwn: it cannot mention, link or format."""
+    words = escape(line(text, limit))
+    for sign in "*_~`":
+        words = words.replace(sign, f"{sign}\u2060") if sign != "`" else words.replace(sign, "ˋ")
+    return words
+
+
+def when(moment: datetime, form: str = "{date_short_pretty} {time}") -> str:
+    """A moment in mrkdwn, in the reader's own time zone."""
+    return f"<!date^{int(moment.timestamp())}^{form}|{utc(moment)}>"
+
+
+def utc(moment: datetime) -> str:
+    """A moment as everybody reads it."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def person(user_id: str) -> str:
+    """A user id as a mention in mrkdwn; anything that is no id as code."""
+    return f"<@{user_id}>" if user_id.isalnum() and user_id[:1] in "UW" else code(user_id)
+
+
+def duration(seconds: float) -> str:
+    """12 s, 4 min, 2 h 5 min, 3 d."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    minutes = whole // 60
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{hours // 24} d"
+
+
+def plural(count: int, noun: str) -> str:
+    """3 alerts, 1 alert."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def json_lines(values: Mapping[str, Any]) -> str:
+    """Arguments, one `name = JSON` a line: exact, and readable."""
+    rows = [f"{name} = {json.dumps(value, ensure_ascii=False, sort_keys=True)}" for name, value in values.items()]
+    return "\n".join(rows) or "(no arguments)"
+
+
+# --- blocks -----------------------------------------------------------------------------------------------------------
+
+
+def header(text: str) -> Block:
+    """A heading, literal."""
+    return {"type": "header", "text": {"type": "plain_text", "text": line(text, 150), "emoji": False}}
+
+
+def section(mrkdwn: str) -> Block:
+    """Our own words in mrkdwn; the untrusted parts have been through `safe` or `code`."""
+    return {"type": "section", "text": {"type": "mrkdwn", "text": fit(mrkdwn, 3000)}}
+
+
+def fields(rows: Sequence[tuple[str, str]]) -> Block:
+    """Up to ten label and value pairs in two columns; values are mrkdwn."""
+    return {
+        "type": "section",
+        "fields": [{"type": "mrkdwn", "text": fit(f"*{label}*\n{value}", 2000)} for label, value in rows[:10]],
+    }
+
+
+def context(*mrkdwn: str) -> Block:
+    """Small grey text; each part at most 3,000 characters of mrkdwn."""
+    return {"type": "context", "elements": [{"type": "mrkdwn", "text": fit(text, 3000)} for text in mrkdwn[:10]]}
+
+
+def span(text: str, limit: int = 3000, **style: bool) -> Block:
+    """A literal run of rich text."""
+    element: Block = {"type": "text", "text": literal(text, limit)}
+    return element | {"style": style} if style else element
+
+
+def paragraph(*elements: Block) -> Block:
+    """One rich text section as a block."""
+    return {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": list(elements)}]}
+
+
+def listed(texts: Sequence[str], *, ordered: bool = False, limit: int = 400) -> Block:
+    """A list of literal lines."""
+    items = [{"type": "rich_text_section", "elements": [span(text, limit)]} for text in texts]
+    style = "ordered" if ordered else "bullet"
+    return {"type": "rich_text", "elements": [{"type": "rich_text_list", "style": style, "elements": items}]}
+
+
+def preformatted(text: str, limit: int = 3000) -> Block:
+    """Literal monospace text: Slack parses nothing inside."""
+    return {"type": "rich_text", "elements": [{"type": "rich_text_preformatted", "elements": [span(text, limit)]}]}
+
+
+def link(url: str, label: str, hosts: frozenset[str]) -> Block:
+    """A rich text link where the host is allow-listed, else the address as code: Slack must not fetch what others wrote."""
+    try:
+        parts = urlsplit(url)
+        trusted = parts.scheme in ("http", "https") and parts.hostname in hosts
+    except ValueError:
+        trusted = False
+    if trusted and len(url) < 2000 and "\n" not in url:
+        return {"type": "link", "url": url, "text": line(label, 75)}
+    return span(line(url, 300), code=True)
+
+
+def button(text: str, action_id: str, value: str, *, style: str = "", confirm: Block | None = None) -> Block:
+    """A button; `value` names the thing and never holds a command."""
+    block: Block = {
+        "type": "button",
+        "action_id": action_id,
+        "text": {"type": "plain_text", "text": text, "emoji": False},
+        "value": value[:2000],
+    }
+    if style:
+        block["style"] = style
+    if confirm:
+        block["confirm"] = confirm
+    return block
+
+
+def confirm(title: str, text: str, yes: str, no: str, *, danger: bool = False) -> Block:
+    """The question before a click counts."""
+    return {
+        "title": {"type": "plain_text", "text": line(title, 100), "emoji": False},
+        "text": {"type": "plain_text", "text": literal(text, 300), "emoji": False},
+        "confirm": {"type": "plain_text", "text": line(yes, 30), "emoji": False},
+        "deny": {"type": "plain_text", "text": line(no, 30), "emoji": False},
+        "style": "danger" if danger else "primary",
+    }
+
+
+def actions(*buttons: Block) -> Block:
+    """A row of buttons."""
+    return {"type": "actions", "elements": list(buttons)}
+
+
+def plain(text: str, limit: int) -> Block:
+    """A plain_text object, literal."""
+    return {"type": "plain_text", "text": line(text, limit), "emoji": False}
+
+
+def modal(callback_id: str, title: str, submit: str, blocks: Sequence[Block], metadata: str) -> Block:
+    """A dialog; `metadata` comes back with its submission."""
+    return {
+        "type": "modal",
+        "callback_id": callback_id,
+        "title": plain(title, 24),
+        "submit": plain(submit, 24),
+        "close": plain("Cancel", 24),
+        "private_metadata": metadata,
+        "blocks": list(blocks),
+    }
+
+
+def field_input(block_id: str, label: str, *, value: str = "", multiline: bool = False, hint: str = "") -> Block:
+    """One line or area of text to fill in; its state is at values[block_id]["value"]["value"]."""
+    element: Block = {"type": "plain_text_input", "action_id": "value", "multiline": multiline, "max_length": 3000}
+    if value:
+        element["initial_value"] = value
+    block: Block = {"type": "input", "block_id": block_id, "label": plain(label, 200), "element": element}
+    return block | {"hint": plain(hint, 200)} if hint else block

@@ -1,0 +1,216 @@
+"""Makes Slack agree with the outbox: one serial lane per channel, newest revision only, never twice.
+
+The outbox row says what a message should show; a lane posts it or edits it until Slack has that revision. What is left
+after a crash is found by `journal.unsent()`, and looked for in Slack before it is posted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from slack_sdk.web.async_client import AsyncWebClient
+
+from domain.decisions import SYSTEM
+from domain.errors import AgentError
+from domain.events import Draft, MessageFailed, MessageSent
+from domain.ports import Journal, Message
+from handlers.chat import PROGRESS
+from handlers.lane import Item, Lane, Pace, now
+from handlers.outgoing import Outgoing, Place
+from handlers.slack_errors import FAILURES, Refusal, Trouble, understand
+
+log = logging.getLogger("agent.slack.sender")
+
+
+class Sender:
+    """The lanes. `ops_channel` takes what a dead channel cannot; `problems()` says what stands still, for /readyz."""
+
+    def __init__(
+        self, journal: Journal, client: AsyncWebClient, *, pace: Pace | None = None, ops_channel: str = ""
+    ) -> None:
+        self._journal = journal
+        self._out = Outgoing(client, journal.workspace)
+        self._pace = pace or Pace()
+        self._ops = ops_channel
+        self._lanes: dict[str, Lane] = {}
+        self._order = 0
+        self._next_call = 0.0
+        self._token_problem = ""
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._closed = False
+
+    async def start(self) -> None:
+        """Take up what was left unsent, each looked for in Slack before it is posted."""
+        for message in await self._journal.unsent():
+            self._put(message.channel, message.key, message.priority, unsure=True)
+
+    async def close(self) -> None:
+        """Stop the lanes; what is unsent stays in the outbox."""
+        self._closed = True
+        tasks = [lane.task for lane in self._lanes.values() if lane.task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def wake(self, key: str, channel: str, priority: int) -> None:
+        """There is a newer revision of `key` in the outbox."""
+        self._put(channel, key, priority)
+
+    def watched_by(self, key: str, user: str) -> None:
+        """`user` waits for `key`: it may be streamed to them."""
+        self._out.streams.watched_by(key, user)
+
+    def problems(self) -> tuple[str, ...]:
+        """Why messages stand still, one sentence each; empty when all is well."""
+        dead = [
+            f"Slack channel {lane.channel} takes no messages ({lane.dead}); {len(lane.items)} waiting"
+            for lane in self._lanes.values()
+            if lane.dead
+        ]
+        return tuple(([f"Slack refuses this app ({self._token_problem})"] if self._token_problem else []) + dead)
+
+    def revive(self, channel: str = "") -> None:
+        """Try again: the channel (without a name: every one) can be written to again."""
+        if not channel:
+            self._token_problem = ""
+        for lane in self._lanes.values():
+            if channel in ("", lane.channel):
+                lane.revive()
+
+    def stop(self, reason: str) -> None:
+        """Slack does not know this app any more: no lane moves until `revive`."""
+        self._token_problem = reason
+        self._settle_idle()
+
+    def route_dead(self, channel: str, reason: str) -> None:
+        """The channel is closed to us: what waits goes to the ops channel, or stays until it opens again."""
+        lane = self._lane(channel)
+        if lane.dead == reason:
+            return
+        lane.dead = reason
+        if self._ops and self._ops != channel:
+            for item in list(lane.items.values()):
+                self._put(self._ops, item.key, item.priority, unsure=item.unsure, home=channel)
+            lane.items.clear()
+        self._settle_idle()
+
+    async def idle(self) -> None:
+        """Until nothing is left that could be sent."""
+        await self._idle.wait()
+
+    # --- lanes --------------------------------------------------------------------------------------------------------
+
+    def _put(self, channel: str, key: str, priority: int, *, unsure: bool = False, home: str = "") -> None:
+        if self._closed:
+            return
+        lane = self._lane(channel)
+        if lane.dead and self._ops and self._ops != channel:
+            home, lane = channel, self._lane(self._ops)
+        self._order += 1
+        edit_gap = self._pace.edit_s if priority >= PROGRESS else 0.0
+        lane.put(Item(key, priority, self._order, unsure=unsure, home=home), edit_gap)
+        self._idle.clear()
+
+    def _lane(self, channel: str) -> Lane:
+        lane = self._lanes.get(channel)
+        if lane is None:
+            lane = self._lanes[channel] = Lane(channel)
+            lane.task = asyncio.create_task(self._run(lane), name=f"slack-lane-{channel}")
+        return lane
+
+    async def _run(self, lane: Lane) -> None:
+        while True:
+            item, wait = (None, None) if self._token_problem else lane.next()
+            if item is None:
+                self._settle_idle()
+                await lane.sleep(wait)
+                continue
+            lane.busy = True
+            try:
+                await self._deliver(lane, item)
+            except AgentError as error:
+                # the journal refuses for a while: the message stays in the outbox, and may stand in Slack already
+                log.warning("outbox waits for the journal: %s", error)
+                item.unsure = True
+                lane.back_off(self._pace)
+            finally:
+                lane.busy = False
+
+    def _settle_idle(self) -> None:
+        moving = [lane for lane in self._lanes.values() if lane.busy or (lane.items and not lane.dead)]
+        if not moving or self._token_problem:
+            self._idle.set()
+
+    async def _deliver(self, lane: Lane, item: Item) -> None:
+        row = await self._journal.message(item.key)
+        if row is None or row.failed or row.sent_revision >= row.revision:
+            lane.done(item)
+            return
+        place = await self._place(lane, item, row)
+        if place is None:
+            item.waits_for = row.thread_key
+            self._put(lane.channel, row.thread_key, 0, home=item.home)
+            return
+        await self._workspace_turn()
+        try:
+            sent = await self._out.send(row, place, unsure=item.unsure)
+        except FAILURES as error:
+            await self._failed(lane, item, row, understand(error))
+            return
+        finally:
+            lane.not_before = max(lane.not_before, now() + self._pace.spacing_s)
+        await self._journal.append(Draft(MessageSent(row.key, sent.revision, sent.channel, sent.ts), SYSTEM))
+        lane.failures = 0
+        lane.sent(item)
+        newest = await self._journal.message(item.key)
+        if newest is None or newest.sent_revision >= newest.revision:
+            lane.done(item)
+        else:
+            item.unsure = False
+            item.not_before = now() + (self._pace.edit_s if newest.priority >= PROGRESS else 0.0)
+
+    async def _place(self, lane: Lane, item: Item, row: Message) -> Place | None:
+        """Where it goes; None while the thread's first message has still to be posted."""
+        dead = self._lanes[item.home].dead if item.home in self._lanes else ""
+        instead = {"instead_of": item.home, "reason": dead} if item.home and dead else {}
+        root = await self._journal.message(row.thread_key) if row.thread_key else None
+        if root is None or root.failed:
+            return Place(lane.channel, "" if instead else row.thread_ts, **instead)
+        if not root.ts:
+            return None
+        return Place(lane.channel, root.ts if root.channel == lane.channel else "", **instead)
+
+    async def _failed(self, lane: Lane, item: Item, row: Message, refusal: Refusal) -> None:
+        trouble = refusal.trouble
+        final = trouble in (Trouble.REFUSED, Trouble.BLOCKS)
+        await self._journal.append(Draft(MessageFailed(row.key, row.revision, refusal.code, final), SYSTEM))
+        log.warning("Slack did not take %s: %s", row.key, refusal.code)
+        if final:
+            lane.done(item)
+        elif trouble is Trouble.BUSY:
+            lane.pause(min(refusal.retry_after, self._pace.cap_s))
+        elif trouble is Trouble.ROUTE:
+            self.route_dead(lane.channel, refusal.code)
+        elif trouble is Trouble.TOKEN:
+            self.stop(refusal.code)
+        elif trouble is Trouble.THREAD_GONE and row.thread_key:
+            await self._root_again(lane, row)
+        else:
+            item.unsure = True
+            lane.back_off(self._pace)
+
+    async def _root_again(self, lane: Lane, row: Message) -> None:
+        """The thread's first message was deleted: say it again, so that this one has a place."""
+        root = await self._journal.message(row.thread_key)
+        if root is None:
+            return
+        sent = await self._out.send(root, Place(lane.channel), unsure=False)
+        await self._journal.append(Draft(MessageSent(root.key, sent.revision, sent.channel, sent.ts), SYSTEM))
+
+    async def _workspace_turn(self) -> None:
+        turn = max(self._next_call, now())
+        self._next_call = turn + self._pace.workspace_s
+        if turn > now():
+            await asyncio.sleep(turn - now())
