@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -64,6 +65,10 @@ class Journal(Protocol):
         Raises Conflict (nothing recorded) where a projection refuses: an approval that is not approved is consumed, a
         payload is received twice (Duplicate), a vote on a closed request. Raises JournalError where the disk refuses.
         """
+        ...
+
+    def subscribe(self) -> AbstractContextManager[AsyncIterator[Envelope]]:
+        """Envelopes as they are committed, from now on. A reader that falls far behind misses the oldest: `seq` shows it."""
         ...
 
     async def of_run(self, run_id: str) -> Sequence[Envelope]:
@@ -430,8 +435,4 @@ class ControlPlane(Protocol):
 
     def environment(self, namespace: str) -> str:
         """The environment that the server's inventory gives a namespace; unlisted is production."""
-        ...
-
-    def events(self) -> AsyncIterator[Envelope]:
-        """Events as they are recorded, from now on."""
         ...

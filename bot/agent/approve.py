@@ -1,0 +1,161 @@
+"""The question to people: opening an approval request, and checking again, at execution, all that it bound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from bot import metrics
+from bot.agent.step import decide, observe
+from bot.agent.world import Journey, World
+from domain.actions import Action, Mode, digest
+from domain.canonical import digest_of
+from domain.decisions import Approval, ApprovalRequest, ApprovalState, ApprovalTerms, Decision, Outcome, Vote
+from domain.errors import ChatError, ToolError
+from domain.events import ApprovalClosed, ApprovalRequested, DecisionMade, Event
+from domain.ports import Person, WriteTool
+from domain.runs import Call, Run
+from policies import approvers
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """Why an approved action does not run. `state` closes the request; None leaves it for a later try."""
+
+    reason: str
+    state: ApprovalState | None = None
+    again: bool = False
+
+
+def request_for(
+    world: World, run: Run, call: Call, *, supersedes: str = "", editor: str = "", note: str = ""
+) -> ApprovalRequest:
+    """The question that this call's *ask* opens, bound to what was decided and seen."""
+    action, decision = call.action, call.decision
+    if action is None or decision is None or decision.terms is None:
+        raise ValueError(f"call {call.call.id} was not decided as ask")
+    now = world.clock()
+    bound = digest(action, decision.policy_hash)
+    return ApprovalRequest(
+        id="apr-" + digest_of([run.id, call.call.id, bound, supersedes])[:12],
+        run_id=run.id,
+        incident_id=run.spec.incident_id,
+        call_id=call.call.id,
+        action=action,
+        digest=bound,
+        decision=decision,
+        terms=decision.terms,
+        requested_at=now,
+        expires_at=now + timedelta(seconds=decision.terms.expires_s),
+        requester=run.spec.requester,
+        editor=editor,
+        supersedes=supersedes,
+        note=note,
+        observe_only=world.mode() is Mode.OBSERVE,
+    )
+
+
+async def ask(journey: Journey, call: Call, *, supersedes: str = "", note: str = "") -> None:
+    """Open the request and show its card."""
+    request = request_for(journey.world, journey.run, call, supersedes=supersedes, note=note)
+    events: list[Event] = [ApprovalRequested(request)]
+    if request.observe_only:
+        events.append(ApprovalClosed(request.id, ApprovalState.CANCELLED, "observe mode: this would have been asked"))
+    await journey.record(*events)
+    await show(journey, call)
+
+
+async def recheck(journey: Journey, call: Call, tool: WriteTool) -> Blocked | Action:
+    """All that an approval rests on, looked at again right before execution.
+
+    Expiry, mode, the target's state, policy on fresh facts, the digest, and that the approvers are still entitled.
+    """
+    approval, world = call.approval, journey.world
+    if approval is None:
+        raise ValueError("an approval is rechecked only where there is one")
+    request = approval.request
+    if world.clock() >= request.expires_at:
+        return Blocked("it expired before it was executed", ApprovalState.EXPIRED)
+    if request.observe_only or world.mode() is Mode.OBSERVE:
+        return Blocked("the agent is in observe mode and cannot execute", ApprovalState.CANCELLED)
+    try:
+        action = await observe(request.action, tool)
+    except ToolError as error:
+        return Blocked(f"the target could not be looked at again: {error}", ApprovalState.CANCELLED)
+    _, decision = await decide(world, journey.run, action)
+    if decision.outcome is Outcome.DENY:
+        return Blocked(f"policy now denies it: {decision.reason}", ApprovalState.CANCELLED)
+    moved = _moved(request, action, decision)
+    if moved:
+        return Blocked(moved, ApprovalState.SUPERSEDED, again=True)
+    return await _entitled(world, approval, decision.terms or request.terms) or action
+
+
+async def close(journey: Journey, call: Call, blocked: Blocked) -> None:
+    """Record why an approved action does not run, show it on the card, and ask again where that makes sense."""
+    if call.approval is None or blocked.state is None:
+        return
+    request = call.approval.request
+    events: list[Event] = [ApprovalClosed(request.id, blocked.state, blocked.reason)]
+    await journey.record(*events)
+    metrics.approvals.labels(blocked.state.value).inc()
+    await show(journey, call)
+    if blocked.again:
+        await ask_again(journey, call, blocked.reason)
+
+
+async def ask_again(journey: Journey, call: Call, reason: str) -> None:
+    """The same call, looked at and decided afresh, as a new question with a new digest."""
+    world, request = journey.world, call.approval.request if call.approval else None
+    tool = world.tools[call.call.tool]
+    if request is None:
+        return
+    action = await observe(request.action, tool)  # type: ignore[arg-type]  # a call that asks is a write
+    situation, decision = await decide(world, journey.run, action)
+    await journey.record(DecisionMade(call.call.id, action, decision, situation))
+    if decision.outcome is not Outcome.DENY:
+        decision = decision if decision.terms else replace(decision, terms=request.terms, outcome=Outcome.ASK)
+        again = replace(journey.run.calls[call.call.id], decision=decision)
+        await ask(journey, again, supersedes=request.id, note=f"Asked again: {reason}.")
+
+
+async def show(journey: Journey, call: Call) -> None:
+    """The card as it stands now."""
+    current = journey.run.calls[call.call.id].approval
+    if current is not None:
+        await journey.world.chat.approval(current)
+
+
+async def members_of(world: World, terms: ApprovalTerms) -> dict[str, frozenset[str]]:
+    """The groups of an approval with their members as Slack says now. Raises ChatError where Slack cannot answer."""
+    groups = world.policy().groups
+    names = dict.fromkeys((*terms.groups, *terms.escalate_to))
+    found: dict[str, frozenset[str]] = {}
+    for name in names:
+        members: frozenset[str] = frozenset()
+        for reference in groups.get(name, ()):
+            members |= await world.directory.members(reference)
+        found[name] = members
+    return found
+
+
+def _moved(request: ApprovalRequest, action: Action, decision: Decision) -> str:
+    if decision.policy_hash != request.decision.policy_hash:
+        return "the policy changed since the card was shown"
+    if digest(action, decision.policy_hash) != request.digest:
+        return "the target changed since the card was shown"
+    return ""
+
+
+async def _entitled(world: World, approval: Approval, terms: ApprovalTerms) -> Blocked | None:
+    """Blocked where the approvers of then are not approvers now. Slack not answering means: not now."""
+    votes: tuple[Vote, ...] = approval.approvers
+    try:
+        members = await members_of(world, terms)
+        people: dict[str, Person] = {vote.user: await world.directory.person(vote.user) for vote in votes}
+    except ChatError:
+        return Blocked("Slack cannot say who may approve right now")
+    problems = approvers.still_entitled(approval, members, people)
+    if problems:
+        return Blocked("; ".join(problems), ApprovalState.CANCELLED)
+    return None

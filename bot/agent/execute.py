@@ -1,0 +1,138 @@
+"""The one time an allowed action touches a real system: intent first, then the call, then the honest outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from bot import metrics
+from bot.agent.world import Journey
+from domain.actions import Action, digest
+from domain.canonical import digest_of
+from domain.decisions import Check, Execution, ExecutionOutcome
+from domain.errors import OutcomeUnknown, TargetMoved, ToolError
+from domain.events import (
+    ExecutionFinished,
+    ExecutionProbed,
+    ExecutionStarted,
+    VerificationFailed,
+    VerificationPassed,
+)
+from domain.ports import Probe, WriteTool
+from domain.runs import Call
+
+EXECUTE_SECONDS = 30.0
+PROBE_EVERY_SECONDS = 1.0
+ARRIVAL_TRIES = 3
+
+
+async def start(journey: Journey, call: Call, action: Action) -> None:
+    """Write the intent. It consumes the approval in the same transaction: raises Conflict where it is spent."""
+    approval = call.approval.request if call.approval else None
+    policy_hash = call.decision.policy_hash if call.decision else ""
+    execution_id = "exe-" + digest_of([journey.run.id, call.call.id, approval.id if approval else ""])[:12]
+    await journey.record(
+        ExecutionStarted(
+            execution_id,
+            call.call.id,
+            action,
+            key=execution_id,
+            digest=approval.digest if approval else digest(action, policy_hash),
+            approval_id=approval.id if approval else "",
+        )
+    )
+
+
+async def run(journey: Journey, execution: Execution, tool: WriteTool) -> None:
+    """Make the call that the recorded intent names, once."""
+    began = time.perf_counter()
+    try:
+        async with asyncio.timeout(EXECUTE_SECONDS):
+            detail = await tool.execute(execution.action, execution.key)
+        outcome = ExecutionOutcome.SUCCEEDED
+    except (OutcomeUnknown, TimeoutError):
+        await settle(journey, execution, tool, began=began)
+        return
+    except TargetMoved as error:
+        outcome, detail = await _after_a_refusal(execution, tool, str(error))
+    except ToolError as error:
+        outcome, detail = ExecutionOutcome.FAILED, str(error)
+    await _finish(journey, execution, outcome, detail, began)
+
+
+async def settle(journey: Journey, execution: Execution, tool: WriteTool, *, began: float) -> None:
+    """A call whose answer is lost: look whether it arrived, and say honestly what is known."""
+    arrived = await _arrived(execution, tool)
+    await journey.record(ExecutionProbed(execution.id, arrived, _ARRIVED[arrived]))
+    outcome = {
+        True: ExecutionOutcome.SUCCEEDED,
+        False: ExecutionOutcome.FAILED,
+        None: ExecutionOutcome.UNKNOWN,
+    }[arrived]
+    await _finish(journey, execution, outcome, _ARRIVED[arrived], began)
+
+
+async def recover(journey: Journey, execution: Execution, tool: WriteTool, *, probed: bool) -> None:
+    """An intent without an outcome: the service died in between. Probe first; call only if it surely did not arrive.
+
+    The second call is safe: it carries the same key and the condition that the target is as it was approved.
+    """
+    began = time.perf_counter()
+    arrived = await _arrived(execution, tool)
+    await journey.record(ExecutionProbed(execution.id, arrived, _ARRIVED[arrived]))
+    if arrived is False and not probed:
+        await run(journey, execution, tool)
+        return
+    await settle(journey, execution, tool, began=began)
+
+
+async def verify(journey: Journey, execution: Execution, tool: WriteTool) -> None:
+    """The action's own read-only probe, until it holds, surely will not, or its time is up."""
+    began = time.perf_counter()
+    probe = await _probe(tool, execution.action)
+    while not probe.passed and not probe.settled and time.perf_counter() - began < tool.probe_seconds:
+        await asyncio.sleep(PROBE_EVERY_SECONDS)
+        probe = await _probe(tool, execution.action)
+    took = round((time.perf_counter() - began) * 1000)
+    kind = VerificationPassed if probe.passed else VerificationFailed
+    metrics.verifications.labels("passed" if probe.passed else "failed").inc()
+    await journey.record(kind(execution.id, probe.checks, took))
+
+
+_ARRIVED = {
+    True: "the answer was lost, and the target shows that the call took effect",
+    False: "the call did not reach the target; nothing was changed",
+    None: "the answer was lost and the target cannot show whether the call took effect",
+}
+
+
+async def _arrived(execution: Execution, tool: WriteTool) -> bool | None:
+    for attempt in range(ARRIVAL_TRIES):
+        try:
+            async with asyncio.timeout(EXECUTE_SECONDS):
+                return await tool.arrived(execution.action, execution.key)
+        except (ToolError, TimeoutError):
+            await asyncio.sleep(attempt)
+    return None
+
+
+async def _after_a_refusal(execution: Execution, tool: WriteTool, sentence: str) -> tuple[ExecutionOutcome, str]:
+    """A precondition failed. If that is because our own earlier call took effect, it succeeded."""
+    if await _arrived(execution, tool):
+        return ExecutionOutcome.SUCCEEDED, _ARRIVED[True]
+    return ExecutionOutcome.FAILED, sentence
+
+
+async def _finish(journey: Journey, execution: Execution, outcome: ExecutionOutcome, detail: str, began: float) -> None:
+    detail = journey.world.redactor.text(detail).text
+    metrics.executions.labels(execution.action.tool, outcome.value).inc()
+    await journey.record(ExecutionFinished(execution.id, outcome, detail, round((time.perf_counter() - began) * 1000)))
+
+
+async def _probe(tool: WriteTool, action: Action) -> Probe:
+    """One look. A probe that cannot look is a check that does not hold yet."""
+    try:
+        async with asyncio.timeout(EXECUTE_SECONDS):
+            return await tool.probe(action)
+    except (ToolError, TimeoutError) as error:
+        return Probe((Check("the target can be looked at", passed=False, detail=str(error) or "no answer in time"),))

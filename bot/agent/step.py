@@ -1,0 +1,161 @@
+"""From a tool call to a decision: arguments -> Action -> the gate. Nothing here changes anything outside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, TypeGuard
+
+from bot import metrics
+from bot.agent.world import Journey, World
+from domain.actions import Action, Effect
+from domain.canonical import digest_of, plain
+from domain.decisions import Decision, Outcome
+from domain.errors import ArgumentsRefused, ChatError, ToolError
+from domain.events import DecisionMade, Event, ToolCallFinished, ToolCallRefused
+from domain.ports import Tool, WriteTool
+from domain.runs import Call, Run, ToolCall, ToolResult
+from policies import budget, gate
+
+MAX_ARGUMENTS = 32_768
+
+
+async def propose(journey: Journey, call: Call) -> list[Event]:
+    """What the control plane makes of one call: a refusal, or a decision (with the result at once where it is deny)."""
+    asked = call.call
+    tool = journey.world.tools.get(asked.tool)
+    if tool is None:
+        return [_refused(asked, _unknown_tool(asked.tool, journey.world.tools))]
+    try:
+        understood = tool.understand(parse_arguments(asked.arguments))
+    except ArgumentsRefused as error:
+        return [_refused(asked, f"unusable arguments: {error}")]
+    repeated = budget.repeated(journey.run, asked)
+    if repeated:
+        return [_refused(asked, repeated)]
+    target = replace(understood.target, environment=journey.world.environment(understood.target.namespace))
+    action = Action(asked.tool, understood.arguments, tool.effect, target, why=_why(journey.run, asked))
+    if is_write(tool):
+        try:
+            action = await observe(action, tool)
+        except ToolError as error:
+            return [failed(asked, f"{asked.tool} cannot be proposed: {journey.world.redactor.text(str(error)).text}")]
+        refusal = await _standing_no(journey.world, action)
+        if refusal:
+            return [_refused(asked, refusal)]
+    return await decided(journey, asked, action)
+
+
+async def decided(journey: Journey, asked: ToolCall, action: Action) -> list[Event]:
+    """The gate's decision on an action as events."""
+    situation, decision = await decide(journey.world, journey.run, action)
+    events: list[Event] = [DecisionMade(asked.id, action, decision, situation)]
+    if decision.outcome is Outcome.DENY:
+        rule = f" (rule {decision.rule})" if decision.rule else ""
+        events.append(failed(asked, f"{asked.tool} was denied by policy{rule}: {decision.reason}"))
+    return events
+
+
+async def observe(action: Action, tool: WriteTool) -> Action:
+    """The action with the target's state as it is now, its dry-run diff and its undo. Raises ToolError."""
+    preview = await tool.preview(action.arguments)
+    return replace(
+        action,
+        observed=plain(preview.observed),
+        facts=plain(preview.facts),
+        touches=preview.touches,
+        diff=preview.diff,
+        undo=preview.undo,
+    )
+
+
+async def decide(world: World, run: Run, action: Action) -> tuple[Mapping[str, Any], Decision]:
+    """The gate's answer with the whole server-computed input. The mode's floor is applied on top of policy."""
+    policy, now = world.policy(), world.clock()
+    reading = action.effect is Effect.READ
+    rates: Mapping[str, int] = {} if reading else await world.journal.rates(action.target.key, budget.hour_before(now))
+    trust = {} if reading else await world.journal.trust(action.tool, action.target.environment)
+    situation = gate.situation(
+        action=action,
+        run=run.spec,
+        mode=world.mode(),
+        tainted=run.tainted,
+        cost_micros=run.usage.cost_micros,
+        requester_groups=() if reading else await _groups_of(world, run.spec.requester),
+        rate=rates,
+        trust=trust,
+        now=now,
+        policy=policy,
+    )
+    decision = gate.under_mode(gate.decide(policy, situation), world.mode(), action, policy)
+    metrics.decisions.labels(decision.outcome.value, action.effect.value).inc()
+    return situation, decision
+
+
+def parse_arguments(text: str) -> Mapping[str, Any]:
+    """The argument text as a JSON object. Raises ArgumentsRefused: unusable JSON is an error, never an empty object."""
+    if len(text) > MAX_ARGUMENTS:
+        raise ArgumentsRefused(f"they are {len(text)} characters long, the limit is {MAX_ARGUMENTS}")
+    try:
+        value = json.loads(text or "{}", object_pairs_hook=_no_duplicates)
+    except (ValueError, RecursionError) as error:
+        raise ArgumentsRefused(f"not valid JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise ArgumentsRefused(f"a JSON object is expected, not {type(value).__name__}")
+    return value
+
+
+def is_write(tool: Tool) -> TypeGuard[WriteTool]:
+    """Whether a tool changes something; by its effect in the server's own table."""
+    return tool.effect is not Effect.READ
+
+
+def failed(asked: ToolCall, sentence: str) -> ToolCallFinished:
+    """A call that ended without effect, and why."""
+    return ToolCallFinished(ToolResult(asked.id, asked.tool, ok=False, text=sentence))
+
+
+def _refused(asked: ToolCall, reason: str) -> ToolCallRefused:
+    return ToolCallRefused(asked.id, asked.tool, reason)
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ArgumentsRefused("a key is given twice")
+    return result
+
+
+def _unknown_tool(name: str, tools: Mapping[str, Tool]) -> str:
+    return f"there is no tool {name!r}; the tools are {', '.join(sorted(tools)) or 'none: no system is connected'}"
+
+
+def _why(run: Run, asked: ToolCall) -> str:
+    """The proposer's own words for it, labelled as such on the card."""
+    for finding in run.findings or ():
+        if finding.proposal is not None and finding.proposal.tool == asked.tool:
+            return finding.proposal.why
+    return run.answers[-1].text[:500] if run.answers else ""
+
+
+async def _standing_no(world: World, action: Action) -> str:
+    vote = await world.journal.refused(action.tool, action.target.key, digest_of(plain(action.arguments)))
+    if vote is None:
+        return ""
+    reason = f": {vote.reason}" if vote.reason else ""
+    return f"{vote.name or vote.user} denied the same action on the same target{reason}. It is not asked again."
+
+
+async def _groups_of(world: World, user: str) -> tuple[str, ...]:
+    """The policy's groups that a person is in. Where Slack cannot answer, none: fewer rights, never more."""
+    if not user:
+        return ()
+    found = []
+    for name, references in world.policy().groups.items():
+        try:
+            if any([user in await world.directory.members(reference) for reference in references]):
+                found.append(name)
+        except ChatError:
+            continue
+    return tuple(found)

@@ -1,0 +1,122 @@
+"""Why: what was decided about an action, by which rule, on what facts, by whom; in sentences for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from bot.agent.step import is_write, observe
+from bot.agent.world import World
+from domain.actions import Action, Mode, Target
+from domain.decisions import Approval, Decision, Execution, RuleVerdict
+from domain.errors import BadInput
+from domain.events import DecisionMade
+from domain.runs import Origin, RunSpec
+from policies import budget, gate
+
+
+async def why(world: World, reference: str) -> str:
+    """Why an action was decided as it was. `reference` is an approval id or a unique start of it. Raises BadInput."""
+    approval = await _find(world, reference.strip())
+    request = approval.request
+    lines = [
+        f"{request.action.tool} on {request.action.target} ({request.action.target.environment})",
+        f"Decision: {request.decision.outcome.value} by rule {request.decision.rule or 'none'}: {request.decision.reason}",
+        f"Policy {request.decision.policy_hash[:12]}, digest {request.digest[:12]}, asked {request.requested_at:%H:%M:%S} UTC",
+        *_verdicts(request.decision.verdicts),
+        f"State: {approval.state.value}{_because(approval)}",
+        *(
+            f"{vote.name or vote.user}: {vote.verdict.value}{': ' + vote.reason if vote.reason else ''}"
+            for vote in approval.votes
+        ),
+        *_executed(approval.execution),
+    ]
+    facts = await _facts(world, request.run_id, request.call_id)
+    return "\n".join([*lines, *facts])
+
+
+async def explain(world: World, tool_name: str, arguments: Mapping[str, Any], user: str) -> str:
+    """What policy says of an action now, rule by rule; nothing is proposed. Raises BadInput, ArgumentsRefused, ToolError."""
+    tool = world.tools.get(tool_name)
+    if tool is None:
+        raise BadInput(f"There is no tool {tool_name}; the tools are {', '.join(sorted(world.tools)) or 'none'}.")
+    understood = tool.understand(arguments)
+    target = replace(understood.target, environment=world.environment(understood.target.namespace))
+    action = Action(tool_name, understood.arguments, tool.effect, target)
+    if is_write(tool):
+        action = await observe(action, tool)
+    policy, now, mode = world.policy(), world.clock(), world.mode()
+    situation = gate.situation(
+        action=action,
+        run=RunSpec("explain", "", Origin.COMMAND, world.model.name, mode, Target(), requester=user),
+        mode=mode,
+        tainted=False,
+        cost_micros=0,
+        requester_groups=(),
+        rate=await world.journal.rates(target.key, budget.hour_before(now)),
+        trust=await world.journal.trust(tool_name, target.environment),
+        now=now,
+        policy=policy,
+    )
+    decision = gate.under_mode(gate.decide(policy, situation), mode, action, policy)
+    return "\n".join([_headline(action, decision, mode), *_verdicts(gate.explain(policy, situation))])
+
+
+async def _find(world: World, reference: str) -> Approval:
+    if not reference:
+        raise BadInput("Say which: why <approval id>, as the card shows it.")
+    exact = await world.journal.approval(reference)
+    if exact is not None:
+        return exact
+    recent = await world.journal.approvals(limit=200)
+    found = [
+        a
+        for a in recent
+        if a.request.id.startswith((reference, f"apr-{reference}")) or a.request.digest.startswith(reference)
+    ]
+    if len(found) != 1:
+        what = "no approval request" if not found else f"{len(found)} approval requests"
+        raise BadInput(f"{what[0].upper()}{what[1:]} match {reference!r}; give the id from the card.")
+    return found[0]
+
+
+async def _facts(world: World, run_id: str, call_id: str) -> list[str]:
+    for envelope in await world.journal.of_run(run_id):
+        event = envelope.event
+        if isinstance(event, DecisionMade) and event.call_id == call_id:
+            return [f"{root}: {_flat(event.situation[root])}" for root in event.situation if event.situation[root]]
+    return []
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={_flat(item)}" for key, item in value.items())
+    return str(value)
+
+
+def _headline(action: Action, decision: Decision, mode: Mode) -> str:
+    rule = f" (rule {decision.rule})" if decision.rule else ""
+    return f"{action.tool} on {action.target}, mode {mode.value}: {decision.outcome.value}{rule}. {decision.reason}"
+
+
+def _verdicts(verdicts: tuple[RuleVerdict, ...]) -> list[str]:
+    words = {"matched": "matched", "not_matched": "did not match", "error": "could not be evaluated"}
+    return [
+        f"• {verdict.rule} ({verdict.decision.value}{'' if verdict.mode == 'enforce' else ', ' + verdict.mode}): "
+        f"{words.get(verdict.result, verdict.result)}{' – ' + verdict.detail if verdict.detail else ''}"
+        for verdict in verdicts
+    ]
+
+
+def _because(approval: Approval) -> str:
+    by = f" by {approval.closed_by}" if approval.closed_by else ""
+    return f"{by}{': ' + approval.closed_reason if approval.closed_reason else ''}"
+
+
+def _executed(execution: Execution | None) -> list[str]:
+    if execution is None:
+        return []
+    verified = {True: "verified", False: "not verified", None: "not yet verified"}[execution.verified]
+    outcome = execution.outcome.value if execution.outcome else "under way"
+    return [f"Execution {execution.id}: {outcome}, {verified}. {execution.detail}"]

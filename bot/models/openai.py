@@ -1,0 +1,305 @@
+"""Any server that speaks OpenAI's chat completions, through the openai package's low-level `post`.
+
+The package's `create()` walks every message of the history on every request, so its cost grows with the conversation.
+`post` with ready bytes keeps its authentication, retries, timeouts and errors and sends what we hold: each message is
+serialised once, when it is added. docs/performance.md has the figures.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from bot.models.prices import usage
+from bot.models.prompt import CONCLUDE, opening, tool_message
+from domain.canonical import digest_of, plain
+from domain.diagnosis import Confidence, Diagnosis, Evidence, Hypothesis
+from domain.errors import ModelError
+from domain.ports import Request, ToolOffer
+from domain.runs import Answer, Run, ToolCall, Usage
+
+if TYPE_CHECKING:
+    import openai
+
+REQUEST_SECONDS = 60.0
+MAX_TEXT = 8_000
+MAX_CALLS = 16
+
+
+@dataclass
+class _Conversation:
+    """A run's messages as bytes, and how much of the run they already hold."""
+
+    fragments: list[bytes] = field(default_factory=list)
+    hasher: Any = field(default_factory=hashlib.sha256)
+    steps: int = 0
+
+    def add(self, message: Mapping[str, Any]) -> None:
+        fragment = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        self.fragments.append(fragment)
+        self.hasher.update(fragment)
+        self.hasher.update(b"\n")
+
+
+class OpenAIModel:
+    """Chat completions with tools. `name` is the served model's name."""
+
+    def __init__(self, client: openai.AsyncOpenAI, model: str, *, stream: bool = False) -> None:
+        self.name = model
+        self._client = client
+        self._stream = stream
+        self._conversations: dict[str, _Conversation] = {}
+        self._tools: dict[tuple[str, ...], tuple[bytes, str]] = {}
+
+    def request(self, run: Run, tools: Sequence[ToolOffer]) -> Request:
+        """The next request: only what the run gained since the last one is serialised."""
+        conversation = self._conversations.get(run.id)
+        if conversation is None or conversation.steps > run.step:
+            conversation = self._conversations[run.id] = _Conversation()
+        added = _catch_up(conversation, run)
+        if not tools:
+            notice = {"role": "user", "content": "No more tools: call conclude now with what the evidence supports."}
+            conversation.add(notice)
+            added.append(notice)
+        offered, tools_hash = self._offer(tools)
+        head = b'{"model":' + json.dumps(self.name).encode() + b',"messages":['
+        tail = (
+            b'],"tools":'
+            + offered
+            + (b',"stream":true,"stream_options":{"include_usage":true}}' if self._stream else b"}")
+        )
+        hasher = conversation.hasher.copy()
+        hasher.update(head + tail)
+        send = partial(self._send, head + b",".join(conversation.fragments) + tail, run)
+        return Request(self.name, tuple(plain(added)), tools_hash, hasher.hexdigest(), send)
+
+    def forget(self, run_id: str) -> None:
+        """Drop a run's conversation."""
+        self._conversations.pop(run_id, None)
+
+    def _offer(self, tools: Sequence[ToolOffer]) -> tuple[bytes, str]:
+        key = tuple(tool.name for tool in tools)
+        if key not in self._tools:
+            listed = [
+                {
+                    "type": "function",
+                    "function": {"name": tool.name, "description": tool.description, "parameters": tool.parameters},
+                }
+                for tool in (*tools, CONCLUDE)
+            ]
+            self._tools[key] = (json.dumps(listed, separators=(",", ":")).encode(), digest_of(plain(listed)))
+        return self._tools[key]
+
+    async def _send(self, body: bytes, run: Run) -> Answer:
+        import httpx2  # the openai package's own HTTP client; heavy, so only where a model is used
+        import openai
+
+        options: Any = {"headers": {"Content-Type": "application/json"}}
+        try:
+            if self._stream:
+                completion = await self._streamed(body, options)
+            else:
+                response = await self._client.post(
+                    "/chat/completions", content=body, cast_to=httpx2.Response, options=options
+                )
+                completion = json.loads(response.content)
+        except openai.APITimeoutError as error:
+            raise ModelError(f"did not answer within {REQUEST_SECONDS:.0f} s") from error
+        except openai.APIStatusError as error:
+            raise ModelError(_status_sentence(error)) from error
+        except openai.OpenAIError as error:
+            raise ModelError("could not be reached") from error
+        except (httpx2.HTTPError, ValueError) as error:
+            raise ModelError("answered with something that is not a chat completion") from error
+        return read_completion(completion, self.name, run)
+
+    async def _streamed(self, body: bytes, options: Any) -> Any:
+        from openai import AsyncStream
+        from openai.types.chat import ChatCompletionChunk
+
+        stream = await self._client.post(
+            "/chat/completions",
+            content=body,
+            cast_to=ChatCompletionChunk,
+            options=options,
+            stream=True,
+            stream_cls=AsyncStream[ChatCompletionChunk],
+        )
+        if "text/event-stream" not in stream.response.headers.get("content-type", ""):
+            return json.loads(await stream.response.aread())
+        gathered: dict[str, Any] = {"choices": [{"message": {"content": "", "tool_calls": {}}}], "usage": None}
+        async for chunk in stream:
+            _gather(gathered, chunk.model_dump(exclude_none=True))
+        message = gathered["choices"][0]["message"]
+        message["tool_calls"] = [message["tool_calls"][index] for index in sorted(message["tool_calls"])]
+        return gathered
+
+
+def connect(api_key: str, base_url: str, model: str, *, stream: bool = False) -> OpenAIModel:
+    """A model behind a base URL. Nothing is sent until the first request."""
+    import openai
+
+    client = openai.AsyncOpenAI(api_key=api_key, base_url=base_url, timeout=REQUEST_SECONDS, max_retries=1)
+    return OpenAIModel(client, model, stream=stream)
+
+
+def read_completion(completion: Any, model: str, run: Run) -> Answer:
+    """An Answer from a chat completion of any shape. Raises ModelError where there is nothing to use."""
+    try:
+        message = completion["choices"][0]["message"]
+        text = str(message.get("content") or "")[:MAX_TEXT]
+        calls = [_call(call) for call in (message.get("tool_calls") or [])[:MAX_CALLS]]
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise ModelError("answered with something that is not a chat completion") from error
+    used = _usage(completion.get("usage"), model)
+    response_id = str(plain(completion.get("id") or ""))[:200]
+    others = tuple(call for call in calls if call.tool != CONCLUDE.name)
+    if others:
+        return Answer(str(plain(text)), others, None, used, response_id)
+    concluding = next((call for call in calls if call.tool == CONCLUDE.name), None)
+    if concluding is not None:
+        diagnosis = _concluded(concluding.arguments, text, model, run)
+    elif text.strip():
+        diagnosis = _from_words(text, model, run)
+    else:
+        raise ModelError("answered with neither words nor a call")
+    return Answer(str(plain(text)), (), diagnosis, used, response_id)
+
+
+def _catch_up(conversation: _Conversation, run: Run) -> list[dict[str, Any]]:
+    """Add the messages of every step since the last request; the journal gets them without the results it holds already."""
+    added: list[dict[str, Any]] = []
+    if not conversation.fragments:
+        for message in opening(run):
+            conversation.add(message)
+            added.append(message)
+    while conversation.steps < run.step:
+        conversation.steps += 1
+        answer = run.answers[conversation.steps - 1]
+        asked = {
+            "role": "assistant",
+            "content": answer.text or None,
+            "tool_calls": [
+                {"id": call.id, "type": "function", "function": {"name": call.tool, "arguments": call.arguments}}
+                for call in answer.calls
+            ],
+        }
+        conversation.add(asked)
+        for call in answer.calls:
+            message = tool_message(run.calls[call.id])
+            conversation.add(message)
+            added.append({"role": "tool", "tool_call_id": call.id})
+    return added
+
+
+def _call(call: Any) -> ToolCall:
+    function = call["function"]
+    return ToolCall(
+        str(plain(call.get("id") or ""))[:200],
+        str(plain(function["name"]))[:200],
+        str(plain(function.get("arguments") or "")),
+    )
+
+
+def _usage(value: Any, model: str) -> Usage:
+    if not isinstance(value, Mapping):
+        return Usage(priced=False)
+    details = value.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, Mapping) else 0
+    counts = [
+        count if isinstance(count, int) and 0 <= count < 2**40 else 0
+        for count in (
+            value.get("prompt_tokens"),
+            value.get("completion_tokens"),
+            cached,
+        )
+    ]
+    return usage(model, counts[0], counts[1], min(counts[2], counts[0]))
+
+
+def _concluded(arguments: str, text: str, model: str, run: Run) -> Diagnosis:
+    try:
+        said = json.loads(arguments)
+    except ValueError as error:
+        raise ModelError("concluded with unusable JSON") from error
+    if not isinstance(said, Mapping):
+        raise ModelError("concluded with something that is not an object")
+    said = plain(said)
+    evidence = cited(run, said.get("evidence"))
+    confidence = _confidence(said.get("confidence"), evidence)
+    hypotheses = tuple(
+        Hypothesis(str(item.get("text", ""))[:1000], str(item.get("next_check", ""))[:500])
+        for item in _listed(said.get("hypotheses"))
+        if isinstance(item, Mapping)
+    )
+    steps = tuple(str(item)[:500] for item in _listed(said.get("next_steps")))
+    summary = str(said.get("summary") or text or "No summary given.")[:1000]
+    return Diagnosis(
+        summary, str(said.get("cause") or "")[:4000], confidence, model, evidence, hypotheses[:5], steps[:8]
+    )
+
+
+def _from_words(text: str, model: str, run: Run) -> Diagnosis:
+    ids = [word.strip("[]().,;:") for word in text.replace(",", " ").split()]
+    evidence = cited(run, ids)
+    first, _, rest = text.strip().partition("\n")
+    return Diagnosis(
+        first[:1000], rest.strip()[:4000] or first[:1000], _confidence("likely", evidence), model, evidence
+    )
+
+
+def cited(run: Run, ids: Any) -> tuple[Evidence, ...]:
+    """The evidence of this run behind the ids a model gave; ids that were never shown are dropped."""
+    shown = ((call, call.result) for call in run.calls.values() if call.result)
+    known = {result.evidence_id: (call.call, result.text) for call, result in shown if result.evidence_id}
+    wanted = dict.fromkeys(str(item) for item in _listed(ids))
+    return tuple(
+        Evidence(name, f"{call.tool} {call.arguments}"[:300], _excerpt(text))
+        for name, (call, text) in ((name, known[name]) for name in wanted if name in known)
+    )
+
+
+def _excerpt(text: str) -> str:
+    return "\n".join(text.splitlines()[-6:])[:600]
+
+
+def _confidence(claimed: Any, evidence: tuple[Evidence, ...]) -> Confidence:
+    """A cause that cites nothing is not proven, whatever the model says of it."""
+    if not evidence or claimed not in ("proven", "likely"):
+        return Confidence.NOT_PROVEN
+    return Confidence(claimed)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _status_sentence(error: openai.APIStatusError) -> str:
+    known = {
+        401: "refused the key (401): check OPENAI_API_KEY",
+        403: "refused this key (403)",
+        404: "does not know this model or path (404): check OPENAI_MODEL and OPENAI_BASE_URL",
+        429: "is out of quota or rate limited (429)",
+    }
+    return known.get(error.status_code, f"answered with HTTP {error.status_code}")
+
+
+def _gather(gathered: dict[str, Any], chunk: Mapping[str, Any]) -> None:
+    gathered["id"] = chunk.get("id") or gathered.get("id")
+    gathered["usage"] = chunk.get("usage") or gathered["usage"]
+    message = gathered["choices"][0]["message"]
+    for choice in chunk.get("choices", ())[:1]:
+        delta = choice.get("delta", {})
+        message["content"] += delta.get("content") or ""
+        for part in delta.get("tool_calls", ()):
+            call = message["tool_calls"].setdefault(
+                part.get("index", 0), {"id": "", "function": {"name": "", "arguments": ""}}
+            )
+            call["id"] = part.get("id") or call["id"]
+            function = part.get("function", {})
+            call["function"]["name"] += function.get("name") or ""
+            call["function"]["arguments"] += function.get("arguments") or ""

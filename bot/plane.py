@@ -1,0 +1,287 @@
+"""The control plane: what the world may ask of the agent, and the workers that carry it out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from bot import explain, metrics, voting
+from bot.agent.loop import advance
+from bot.agent.world import World, log
+from bot.incidents import OpenIncidents
+from bot.intake import Intake
+from bot.narrator import Narrator
+from bot.questions import target_of_question
+from bot.workers import Workers
+from domain.actions import Mode
+from domain.alerts import Alert, Incident
+from domain.canonical import digest_of
+from domain.decisions import SYSTEM, Actor, Approval, ApprovalRequest, ApprovalState, Vote
+from domain.errors import AgentError, Conflict, JournalError
+from domain.events import (
+    AgentPaused,
+    AgentResumed,
+    ApprovalClosed,
+    Draft,
+    ModeChanged,
+    RunFinished,
+    RunStarted,
+)
+from domain.fold import fold
+from domain.ports import Question, Receipt, Status
+from domain.runs import RunOutcome, RunSpec, RunStatus
+
+RETRY_SECONDS = 5.0
+"""After the journal refused a write: how long a run rests before it is tried again."""
+
+
+class Plane:
+    """ControlPlane over a world. `start` recovers what an earlier process left; `stop` may come at any moment."""
+
+    def __init__(
+        self,
+        world: Callable[[Plane], World],
+        *,
+        workers: int,
+        channel: Callable[[], str],
+        default_mode: Mode,
+        alert_bots: Callable[[str], Sequence[str]],
+        policy_problems: Callable[[], tuple[str, ...]],
+    ) -> None:
+        self.mode = default_mode
+        self.paused = ""
+        self.world = world(self)
+        self._default_mode = default_mode
+        self._alert_bots = alert_bots
+        self._policy_problems = policy_problems
+        self._channel = channel
+        self._open = OpenIncidents()
+        self._workers = Workers(workers, self._advance)
+        self._narrator = Narrator(self.world)
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Recover and go to work: unfinished runs go on, open cards and incidents are shown as they are."""
+        journal = self.world.journal
+        mode, self.paused = await journal.control()
+        self.mode = mode or self._default_mode
+        for incident in await journal.incidents(open_only=True, limit=10_000):
+            self._open.open(incident)
+            self._narrator.touch(incident.id)
+        metrics.open_incidents.set(len(self._open))
+        self._intake = Intake(
+            journal,
+            self._open,
+            channel=self._channel,
+            environment=self.world.environment,
+            model=self.world.model.name,
+            mode=lambda: self.mode,
+            clock=self.world.clock,
+        )
+        for approval in await journal.approvals(pending=True, limit=1000):
+            await self.world.chat.approval(approval)
+        self._narrator.start()
+        self._workers.start()
+        await self._wake_runs()
+
+    async def stop(self) -> None:
+        """Stop working. Whatever was under way goes on from the journal at the next start."""
+        await self._workers.stop()
+        await self._narrator.stop()
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+    # --- alerts and questions -------------------------------------------------------------------------------------------
+
+    async def receive(self, alerts: Sequence[Alert]) -> Sequence[Receipt]:
+        """Alerts from a monitor; durable when this returns."""
+        receipts = await self._intake.receive(alerts)
+        for receipt in receipts:
+            if receipt.incident_id:
+                self._narrator.touch(receipt.incident_id)
+            if receipt.run_id:
+                self._workers.enqueue(receipt.run_id)
+        metrics.open_incidents.set(len(self._open))
+        for incident_id in {receipt.incident_id for receipt in receipts if receipt.incident_id}:
+            if self._open.get(incident_id) is None:
+                self._later(self._ceased(incident_id))
+        return receipts
+
+    async def ask(self, question: Question) -> Receipt:
+        """A question from a person, in an incident's thread or on its own; asked twice (same key), answered once."""
+        journal = self.world.journal
+        incident = await journal.incident_at(question.channel, question.thread_ts) if question.thread_ts else None
+        run_id = (
+            "run-"
+            + digest_of([question.key or question.text, question.channel, question.thread_ts, question.user])[:12]
+        )
+        spec = RunSpec(
+            id=run_id,
+            incident_id=incident.id if incident else "",
+            origin=question.origin,
+            model=self.world.model.name,
+            mode=self.mode,
+            target=await target_of_question(question.text, incident, self.world.tools, self.world.environment),
+            question=self.world.redactor.text(question.text).text[:4000],
+            requester=question.user,
+            channel=question.channel,
+            thread_ts=question.thread_ts,
+            context=await self._context(incident) if incident else "",
+        )
+        receipt = Receipt(spec.incident_id, run_id)
+        try:
+            await journal.append(Draft(RunStarted(spec), Actor("person", question.user), spec.incident_id, run_id))
+        except Conflict:
+            return receipt
+        metrics.runs_started.labels(question.origin.value).inc()
+        self._workers.enqueue(run_id)
+        return receipt
+
+    # --- approvals ------------------------------------------------------------------------------------------------------
+
+    async def vote(self, approval_id: str, vote: Vote, *, channel: str, message_ts: str) -> Approval:
+        """A click on a card. Raises NotAllowed with the sentence for the person, and records the refusal."""
+        approval = await voting.cast(self.world, approval_id, vote, channel=channel, message_ts=message_ts)
+        if approval.state is not ApprovalState.PENDING:
+            self._workers.enqueue(approval.request.run_id)
+        self._narrator.touch(approval.request.incident_id)
+        return approval
+
+    async def propose_edit(self, approval_id: str, user: str, arguments: Mapping[str, Any]) -> ApprovalRequest | None:
+        """A new proposal in place of an open one, with a new digest; its editor cannot vote. Raises NotAllowed, BadInput."""
+        return await voting.edit(self.world, approval_id, user, arguments)
+
+    async def why(self, reference: str) -> str:
+        """Why an action was decided as it was."""
+        return await explain.why(self.world, reference)
+
+    async def explain(self, tool: str, arguments: Mapping[str, Any], user: str) -> str:
+        """What policy would say of this action now."""
+        return await explain.explain(self.world, tool, arguments, user)
+
+    # --- control --------------------------------------------------------------------------------------------------------
+
+    async def pause(self, by: Actor, reason: str) -> None:
+        """No new runs, no executions, approved ones included; over restarts, until resumed."""
+        await self.world.journal.append(Draft(AgentPaused(reason or "paused by a person"), by))
+        self.paused = reason or "paused by a person"
+
+    async def resume(self, by: Actor) -> None:
+        """Go on where everything stopped."""
+        await self.world.journal.append(Draft(AgentResumed(), by))
+        self.paused = ""
+        await self._wake_runs()
+
+    async def set_mode(self, by: Actor, mode: Mode) -> None:
+        """observe, propose or act, from now on and over restarts."""
+        await self.world.journal.append(Draft(ModeChanged(mode), by))
+        self.mode = mode
+
+    async def status(self) -> Status:
+        """Where things stand."""
+        journal, now = self.world.journal, self.world.clock()
+        return Status(
+            mode=self.mode,
+            paused=self.paused,
+            model=self.world.model.name,
+            policy_hash=self.world.policy().hash,
+            policy_problems=self._policy_problems(),
+            open_incidents=tuple(await journal.incidents(open_only=True)),
+            pending=tuple(await journal.approvals(pending=True)),
+            running=tuple(await journal.runs(unfinished=True)),
+            week=await journal.rollup(now - timedelta(days=7), now),
+        )
+
+    def allowed_bots(self, channel: str) -> Sequence[str]:
+        """Bot or app ids whose messages in this channel are alerts."""
+        return self._alert_bots(channel)
+
+    def environment(self, namespace: str) -> str:
+        """The environment of a namespace."""
+        return self.world.environment(namespace)
+
+    # --- the clock's work -----------------------------------------------------------------------------------------------
+
+    async def sweep(self) -> None:
+        """Close what has expired, show it, and let runs that are free to move move."""
+        now = self.world.clock()
+        for approval in await self.world.journal.expired(now):
+            await self._close(approval, ApprovalState.EXPIRED, "nobody decided in time", now)
+        await self._wake_runs()
+
+    async def _wake_runs(self) -> None:
+        if self.paused:
+            return
+        for row in await self.world.journal.runs(unfinished=True, limit=1000):
+            if row.status is RunStatus.RUNNING and not self._workers.busy(row.spec.id):
+                self._workers.enqueue(row.spec.id)
+
+    async def _ceased(self, incident_id: str) -> None:
+        """The monitor resolved it: open questions are withdrawn, nothing has to be changed any more."""
+        for approval in await self.world.journal.approvals(pending=True, incident_id=incident_id):
+            await self._close(approval, ApprovalState.CANCELLED, "the alert resolved by itself", self.world.clock())
+
+    async def _close(self, approval: Approval, state: ApprovalState, reason: str, now: datetime) -> None:
+        request = approval.request
+        event = ApprovalClosed(request.id, state, reason)
+        try:
+            await self.world.journal.append(Draft(event, SYSTEM, request.incident_id, request.run_id))
+        except Conflict:
+            return  # somebody decided in the same moment, and that stands
+        metrics.approvals.labels(state.value).inc()
+        current = await self.world.journal.approval(request.id)
+        if current is not None:
+            await self.world.chat.approval(current)
+        self._narrator.touch(request.incident_id)
+        self._workers.enqueue(request.run_id)
+
+    # --- runs -----------------------------------------------------------------------------------------------------------
+
+    async def _advance(self, run_id: str) -> None:
+        """The run loop's boundary: whatever goes wrong in a run ends that run with a sentence, never the worker."""
+        if self.paused:
+            return
+        try:
+            run = await advance(self.world, run_id)
+            self._narrator.touch(run.spec.incident_id)
+        except JournalError as error:
+            log.error("the journal refused a write; the run rests", extra={"run_id": run_id, "reason": str(error)})
+            self._later(self._retry(run_id))
+        except Exception:  # noqa: BLE001 – the boundary: one run's surprise must not stop the others
+            metrics.errors.labels("run").inc()
+            log.exception("a run failed unexpectedly", extra={"run_id": run_id})
+            await self._give_up(run_id)
+
+    async def _retry(self, run_id: str) -> None:
+        await asyncio.sleep(RETRY_SECONDS)
+        self._workers.enqueue(run_id)
+
+    async def _give_up(self, run_id: str) -> None:
+        row = await self.world.journal.run(run_id)
+        if row is None or row.status is RunStatus.FINISHED:
+            return
+        reason = "an unexpected error ended the run; it stands in the log with this run's id"
+        try:
+            await self.world.journal.append(
+                Draft(RunFinished(RunOutcome.FAILED, reason), SYSTEM, row.spec.incident_id, run_id)
+            )
+            await self.world.chat.diagnosis(fold(await self.world.journal.of_run(run_id)))
+        except AgentError:
+            log.exception("the failure could not be recorded", extra={"run_id": run_id})
+
+    async def _context(self, incident: Incident) -> str:
+        """What the thread knows already: the last runs' conclusions."""
+        lines = [f"Incident {incident.title} ({'open' if incident.open else 'resolved'})."]
+        for row in await self.world.journal.runs(incident_id=incident.id, limit=3):
+            run = fold(await self.world.journal.of_run(row.spec.id))
+            if run.diagnosis is not None:
+                lines.append(f"{run.diagnosis.summary} {run.diagnosis.cause} Ended: {run.reason or 'not yet'}.")
+        return "\n".join(lines)
+
+    def _later(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
