@@ -1,0 +1,72 @@
+"""The built-in diagnostician's eyes: reads about one target, and findings from them that cite what was read.
+
+An analyzer is a pure function from a Scene (what was read) to findings; `scene.look` does the reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from bot.analyzers.deployments import analyze_deployments
+from bot.analyzers.fields import short
+from bot.analyzers.findings import claims, finding
+from bot.analyzers.jobs import analyze_jobs
+from bot.analyzers.nodes import analyze_nodes
+from bot.analyzers.pods import analyze_pods
+from bot.analyzers.reading import Read, Reading
+from bot.analyzers.scene import Scene, look
+from bot.analyzers.services import analyze_services
+from bot.analyzers.target import target_from_text
+from domain.actions import Target
+from domain.alerts import Alert
+from domain.diagnosis import Confidence, Finding
+
+__all__ = ["ANALYZERS", "Read", "Reading", "analyze", "findings_of", "target_from_text"]
+
+ANALYZERS: tuple[Callable[[Scene], tuple[Finding, ...]], ...] = (
+    analyze_deployments,
+    analyze_pods,
+    analyze_services,
+    analyze_nodes,
+    analyze_jobs,
+)
+
+
+async def analyze(target: Target, alert: Alert | None, read: Read) -> tuple[Finding, ...]:
+    """What is wrong with the target, causes first; empty where the target names nothing that can be looked at.
+
+    Reads that do not depend on each other run at once. A read that fails becomes a finding, never an exception.
+    """
+    return findings_of(await look(target, alert, read))
+
+
+def findings_of(scenes: Iterable[Scene]) -> tuple[Finding, ...]:
+    """The findings about scenes that were read: those without stored evidence dropped, heaviest first."""
+    scenes = tuple(scenes)
+    found = [item for scene in scenes for analyzer in ANALYZERS for item in analyzer(scene)]
+    found += [item for scene in scenes for item in _unread(scene)]
+    unique = {(item.code, item.target.key, item.title): item for item in claims(found)}
+    return tuple(sorted(_one_culprit(unique.values()), key=lambda item: -item.weight))
+
+
+def _unread(scene: Scene) -> list[Finding]:
+    return [
+        finding(
+            "read.failed",
+            scene.target,
+            f"Could not look at {what}",
+            short(reading.error, 500) or "no reason was given",
+            [],
+            confidence=Confidence.NOT_PROVEN,
+        )
+        for what, reading in scene.readings()
+        if not reading.ok
+    ]
+
+
+def _one_culprit(findings: Iterable[Finding]) -> list[Finding]:
+    """Proposals for several workloads at once are guesses: none is kept, a person says which one is meant."""
+    found = list(findings)
+    culprits = {item.target.key for item in found if item.proposal}
+    return [replace(item, proposal=None) for item in found] if len(culprits) > 1 else found

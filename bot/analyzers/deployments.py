@@ -1,0 +1,279 @@
+"""Deployments and their kin: what changed between the last good and the bad revision, and what is missing to be whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from bot.analyzers.fields import at, clock, condition, count, mapping, number, plural, short, text, when
+from bot.analyzers.findings import finding
+from bot.analyzers.groups import Group, began, cite_logs, groups_of, last_lines
+from bot.analyzers.memory import alternative
+from bot.analyzers.problems import Trouble, last_crash, restarts
+from bot.analyzers.proposals import rollback
+from bot.analyzers.reading import cite
+from bot.analyzers.rollouts import Blame, Change, blame, parse_history
+from bot.analyzers.scene import WORKLOADS, Scene
+from domain.diagnosis import Confidence, Finding
+
+_SHOWN_CHANGES = 3
+_WHAT = {
+    Trouble.CRASH: "crashes",
+    Trouble.EXITED: "fails",
+    Trouble.IMAGE: "cannot pull its image",
+    Trouble.CONFIG: "misses its configuration",
+    Trouble.START: "cannot start",
+    Trouble.UNSCHEDULABLE: "cannot be scheduled",
+    Trouble.NOT_READY: "does not become ready",
+    Trouble.STARTING: "does not start",
+}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many pods a workload wants and has."""
+
+    desired: int
+    ready: int
+    updated: int
+    total: int
+
+
+def counts_of(workload: Any) -> Counts:
+    """The counts of a Deployment, StatefulSet, ReplicaSet or DaemonSet."""
+    if at(workload, "status", "desiredNumberScheduled") is not None:
+        status = mapping(workload, "status")
+        wanted, have = count(status, "desiredNumberScheduled"), count(status, "currentNumberScheduled")
+        return Counts(wanted, count(status, "numberReady"), count(status, "updatedNumberScheduled"), have)
+    replicas = number(workload, "spec", "replicas")
+    return Counts(
+        1 if replicas is None else replicas,
+        count(workload, "status", "readyReplicas"),
+        count(workload, "status", "updatedReplicas"),
+        count(workload, "status", "replicas"),
+    )
+
+
+def analyze_deployments(scene: Scene) -> tuple[Finding, ...]:
+    """The rollout that explains the pods' problems, the state of the workload, or that it is well."""
+    if scene.target.kind not in WORKLOADS or not scene.workload.ok:
+        return ()
+    groups = groups_of(scene.problems())
+    found = [*_rollout(scene, groups), *_conditions(scene), *_counts(scene, groups)]
+    return tuple(found)
+
+
+def _rollout(scene: Scene, groups: tuple[Group, ...]) -> list[Finding]:
+    rollout = parse_history(scene.history.data) if scene.history.ok else None
+    verdicts = [(group, blame(group.problems, rollout, began(scene, group))) for group in groups]
+    blamed = [(group, verdict) for group, verdict in verdicts if isinstance(verdict, Blame)]
+    memory = [group for group in groups if group.trouble is Trouble.OOM]
+    if blamed and not memory:
+        return [_bad_rollout(scene, *blamed[0])]
+    if memory:
+        return _changed_before(scene, memory[0])
+    reasons = [verdict for _, verdict in verdicts if isinstance(verdict, str) and verdict]
+    return [_not_blamed(scene, reasons[0])] if reasons else []
+
+
+def _bad_rollout(scene: Scene, group: Group, found: Blame) -> Finding:
+    lines, logs = last_lines(scene, group)
+    good, bad = found.good, found.bad
+    what = f"container {group.container} {_WHAT[group.trouble]}" if group.container else f"a pod {_WHAT[group.trouble]}"
+    known = (
+        f"has {plural(good.ready, 'ready pod')} right now"
+        if found.proven
+        else "was rolled out before; it has no pods now, so that they were ready is not proven"
+    )
+    why = f"Revision {good.number} ({_images(good.images)}) {known}. Changed since then: {_told(found.changes)}."
+    detail = (
+        f"{group.pods} of {plural(len(scene.own_pods()), 'pod')} affected, all of revision {bad.number} "
+        f"({_images(bad.images)}), started {clock(bad.created_at)}. {why}"
+    )
+    if bad.change_cause:
+        detail += f" Change cause: {bad.change_cause}."
+    if lines:
+        detail += "\nLast log lines:\n" + "\n".join(short(line) for line in lines)
+    return finding(
+        "deployment.bad_rollout",
+        scene.target,
+        f"Revision {bad.number} of {scene.target.name} is bad: {what}",
+        detail,
+        [
+            cite(scene.history, "rollout history", _told(found.changes)),
+            cite(scene.pods, f"status of pod {group.worst.pod}", f"{group.worst.reason}, revision {bad.number}"),
+            cite_logs(logs, group, lines),
+        ],
+        proposal=rollback(scene.target, good.number, why) if scene.target.kind == "Deployment" else None,
+        confidence=Confidence.PROVEN if found.proven else Confidence.LIKELY,
+        next_steps=[f"Find in the change to revision {bad.number} what breaks it, before it is rolled out again."],
+        revision=bad.number,
+        good_revision=good.number,
+        changes=[str(change) for change in found.changes[:20]],
+    )
+
+
+def _changed_before(scene: Scene, group: Group) -> list[Finding]:
+    """A new revision before the memory ran out: told as the alternative, because raising the limit changes least."""
+    rollout = parse_history(scene.history.data) if scene.history.ok else None
+    # to a crash any change matters, and so it does to memory
+    as_crashes = [problem.as_crash() for problem in group.problems]
+    verdict = blame(as_crashes, rollout, began(scene, group))
+    if not isinstance(verdict, Blame):
+        return []
+    return [
+        finding(
+            "deployment.changed",
+            scene.target,
+            f"Revision {verdict.bad.number} came before {scene.target.name} ran out of memory",
+            f"Changed since revision {verdict.good.number}: {_told(verdict.changes)}. {alternative(verdict)}",
+            [cite(scene.history, "rollout history", _told(verdict.changes))],
+            confidence=Confidence.LIKELY,
+            revision=verdict.bad.number,
+            good_revision=verdict.good.number,
+        )
+    ]
+
+
+def _not_blamed(scene: Scene, reason: str) -> Finding:
+    return finding(
+        "deployment.rollout_not_blamed",
+        scene.target,
+        "A rollback is not proposed",
+        f"No rollback: {reason}.",
+        [
+            cite(scene.history, "rollout history", reason),
+            cite(scene.workload, f"{scene.target.kind} {scene.target.name}"),
+        ],
+    )
+
+
+def _conditions(scene: Scene) -> list[Finding]:
+    workload, target, found = scene.workload.data, scene.target, []
+    cited = [cite(scene.workload, f"status of {target.kind} {target.name}")]
+    failure = condition(workload, "ReplicaFailure")
+    if text(failure, "status") == "True":
+        message = short(text(failure, "message"), 400) or text(failure, "reason")
+        found.append(
+            finding(
+                "deployment.cannot_create_pods",
+                target,
+                f"{target.name} cannot create pods: {message}",
+                f"{text(failure, 'reason')}: {message}",
+                [cite(scene.workload, "condition ReplicaFailure", message)],
+                next_steps=["Correct what the message names: a quota, an admission rule or a service account."],
+            )
+        )
+    progressing = condition(workload, "Progressing")
+    if text(progressing, "reason") == "ProgressDeadlineExceeded":
+        message = short(text(progressing, "message"), 400)
+        found.append(
+            finding(
+                "deployment.progress_deadline",
+                target,
+                f"The rollout of {target.name} made no progress in its time",
+                f"{message or 'ProgressDeadlineExceeded'} Last progress {clock(when(progressing, 'lastUpdateTime'))}.",
+                [cite(scene.workload, "condition Progressing", message)],
+            )
+        )
+    if mapping(workload, "spec").get("paused") is True:
+        found.append(
+            finding(
+                "deployment.paused",
+                target,
+                f"{target.name} is paused: changes to it are not rolled out",
+                "spec.paused is true. Somebody paused it; resuming is theirs to decide.",
+                cited,
+                next_steps=[f"Ask who paused it, then: kubectl rollout resume deployment/{target.name}."],
+            )
+        )
+    seen, wanted = number(workload, "status", "observedGeneration"), number(workload, "metadata", "generation")
+    if seen is not None and wanted is not None and seen < wanted:
+        found.append(
+            finding(
+                "deployment.not_observed",
+                target,
+                f"The controller has not acted on the newest change of {target.name}",
+                f"Generation {wanted} is wanted, {seen} was observed: what the status says is about the one before.",
+                cited,
+                next_steps=["Look again; if it stays so, look at kube-controller-manager."],
+            )
+        )
+    return found
+
+
+def _counts(scene: Scene, groups: tuple[Group, ...]) -> list[Finding]:
+    have, target = counts_of(scene.workload.data), scene.target
+    cited = [cite(scene.workload, f"status of {target.kind} {target.name}", f"{have.ready} of {have.desired} ready")]
+    if have.desired == 0:
+        return [
+            finding(
+                "deployment.scaled_to_zero",
+                target,
+                f"{target.name} is scaled to 0, so no pod of it runs",
+                "spec.replicas is 0. Whether that is meant cannot be told from the cluster.",
+                cited,
+                next_steps=["Ask who scaled it down; an autoscaler at 0 needs its own look."],
+            )
+        ]
+    if have.ready < have.desired:
+        rolling = target.kind == "Deployment" and have.updated < have.desired and not groups
+        code, words = (
+            ("deployment.rolling_out", "is still rolling out")
+            if rolling
+            else ("deployment.unready_pods", "is short of pods")
+        )
+        return [
+            finding(
+                code,
+                target,
+                f"{target.name} {words}: {have.ready} of {have.desired} pods ready",
+                f"Ready {have.ready}, wanted {have.desired}, of the newest revision {have.updated}, in all {have.total}.",
+                cited,
+                confidence=Confidence.NOT_PROVEN if rolling else Confidence.PROVEN,
+            )
+        ]
+    return [] if groups or _conditions(scene) else [_whole(scene, have)]
+
+
+def _whole(scene: Scene, have: Counts) -> Finding:
+    pods, target = scene.own_pods(), scene.target
+    crash, times = last_crash(pods), sum(map(restarts, pods))
+    since = clock(when(condition(scene.workload.data, "Available"), "lastTransitionTime"))
+    state = f"{have.ready} of {have.desired} pods ready"
+    cited = [
+        cite(scene.workload, f"status of {target.kind} {target.name}", state),
+        cite(scene.pods, "pods", f"{plural(times, 'restart')}") if times else (),
+    ]
+    if not crash:
+        return finding(
+            "deployment.healthy",
+            target,
+            f"{target.name} is healthy: {state}",
+            f"Available since {since}, {plural(times, 'restart')}. Nothing is proposed: nothing is broken now.",
+            cited,
+            healthy=True,
+            restarts=times,
+        )
+    ended = f"{text(crash, 'reason') or 'ended'}, exit code {number(crash, 'exitCode')}"
+    return finding(
+        "deployment.recovered",
+        target,
+        f"{target.name} has recovered by itself: {state}",
+        f"{plural(times, 'restart')}, the last crash at {clock(when(crash, 'finishedAt'))} ({ended}); its containers have run "
+        f"since {clock(when(crash, 'finishedAt'))} without another. Nothing is proposed: nothing is broken now.",
+        cited,
+        healthy=True,
+        restarts=times,
+    )
+
+
+def _told(changes: tuple[Change, ...]) -> str:
+    if not changes:
+        return "the pod template changed, in what is not recorded"
+    more = len(changes) - _SHOWN_CHANGES
+    return "; ".join(map(str, changes[:_SHOWN_CHANGES])) + (f"; and {more} more" if more > 0 else "")
+
+
+def _images(images: dict[str, str]) -> str:
+    return ", ".join(images.values()) or "image unknown"

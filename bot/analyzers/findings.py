@@ -1,0 +1,108 @@
+"""Every finding code with its weight, and the one way in which findings are made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from bot.analyzers.fields import short
+from domain.actions import Target
+from domain.diagnosis import Confidence, Evidence, Finding, Proposal
+
+TITLE_LIMIT = 100
+DETAIL_LIMIT = 1500
+
+WEIGHTS = {
+    "deployment.bad_rollout": 100,
+    "pod.oom_killed": 95,
+    "node.not_ready": 92,
+    "pod.config_missing": 90,
+    "pod.image_pull": 90,
+    "service.no_matching_pods": 90,
+    "node.network_unavailable": 88,
+    "deployment.cannot_create_pods": 86,
+    "pod.unschedulable": 85,
+    "pod.mount_failed": 85,
+    "pod.sandbox_failed": 85,
+    "service.no_such_port": 85,
+    "pod.cannot_start": 82,
+    "pod.crash_loop": 80,
+    "pod.liveness_probe": 79,
+    "pod.exited": 75,
+    "pod.evicted": 75,
+    "pod.node_lost": 74,
+    "node.pressure": 73,
+    "node.problem": 72,
+    "pod.probe_failing": 70,
+    "deployment.scaled_to_zero": 68,
+    "pod.terminating": 65,
+    "pod.not_ready": 62,
+    "job.failed": 60,
+    "deployment.paused": 56,
+    "deployment.not_observed": 55,
+    "service.no_ready_pods": 50,
+    "deployment.progress_deadline": 45,
+    "job.retrying": 42,
+    "deployment.unready_pods": 40,
+    "job.suspended": 40,
+    "cron_job.suspended": 40,
+    "deployment.changed": 35,
+    "deployment.rolling_out": 32,
+    "node.cordoned": 30,
+    "pod.starting": 28,
+    "deployment.rollout_not_blamed": 25,
+    "service.not_judged": 20,
+    "read.failed": 15,
+    "deployment.recovered": 12,
+    "deployment.healthy": 10,
+    "pod.healthy": 10,
+    "service.healthy": 10,
+    "node.healthy": 10,
+    "job.complete": 10,
+    "job.running": 10,
+    "cron_job.healthy": 10,
+}
+"""Causes before symptoms, symptoms before circumstances, and what is well last."""
+
+
+def finding(
+    code: str,
+    target: Target,
+    title: str,
+    detail: str,
+    evidence: Iterable[tuple[Evidence, ...]],
+    *,
+    healthy: bool = False,
+    proposal: Proposal | None = None,
+    confidence: Confidence = Confidence.PROVEN,
+    next_steps: Sequence[str] = (),
+    hypotheses: Sequence[tuple[str, str]] = (),
+    **facts: Any,
+) -> Finding:
+    """A finding with its weight. `confidence`, `next_steps` and `hypotheses` (text, next check) travel in its facts."""
+    cited = {item.id: item for group in evidence for item in group}
+    facts |= {"confidence": confidence.value}
+    if next_steps:
+        facts["next_steps"] = list(next_steps)
+    if hypotheses:
+        facts["hypotheses"] = [list(pair) for pair in hypotheses]
+    return Finding(
+        code=code,
+        title=short(title, TITLE_LIMIT),
+        detail=_cut(detail),
+        target=target,
+        evidence=tuple(cited.values()),
+        weight=WEIGHTS[code],
+        healthy=healthy,
+        proposal=proposal,
+        facts=facts,
+    )
+
+
+def claims(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The findings that may be told: a claim without stored evidence is dropped, only a failed read needs none."""
+    return tuple(found for found in findings if found.evidence or found.code == "read.failed")
+
+
+def _cut(detail: str) -> str:
+    return detail if len(detail) <= DETAIL_LIMIT else detail[: DETAIL_LIMIT - 1] + "…"

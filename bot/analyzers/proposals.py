@@ -1,0 +1,25 @@
+"""The changes that findings may propose: tool calls in the shape that the tools take."""
+
+from __future__ import annotations
+
+from domain.actions import Target
+from domain.diagnosis import Proposal
+
+
+def rollback(target: Target, revision: int, why: str) -> Proposal:
+    """Back to a revision of a Deployment."""
+    arguments = {"namespace": target.namespace, "name": target.name, "to_revision": revision}
+    return Proposal("kubernetes_rollback", arguments, why)
+
+
+def memory_limit(target: Target, container: str, limit: str, request: str, why: str) -> Proposal:
+    """Another memory limit for one container of a workload; an empty `request` leaves that as it is."""
+    arguments = {
+        "namespace": target.namespace,
+        "kind": target.kind,
+        "name": target.name,
+        "container": container,
+        "limits": {"memory": limit},
+    }
+    requests = {"requests": {"memory": request}} if request else {}
+    return Proposal("kubernetes_set_resources", {**arguments, **requests}, why)

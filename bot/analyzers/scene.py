@@ -1,0 +1,300 @@
+"""The reads: what has to be looked at for one target, in as few rounds as it takes. No judgement here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from bot.analyzers.fields import at, condition, count, labels, name_of, owner_of, text, when
+from bot.analyzers.problems import Problem, Trouble, problems_of
+from bot.analyzers.reading import NOTHING, Read, Reading, objects
+from domain.actions import Target
+from domain.alerts import Alert
+
+LOG_LINES = 30
+LIST = 200
+CLOSE_LOOKS = 3
+"""How many pods get their logs and events read: one for each kind of problem, worst first."""
+
+WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")
+_SELECTS_OLD_JOBS = "job-name"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that was read about one target. `logs` is keyed by pod and container, `events` and `nodes` by name."""
+
+    target: Target
+    alert: Alert | None = None
+    now: datetime | None = None
+    workload: Reading = NOTHING
+    history: Reading = NOTHING
+    pods: Reading = NOTHING
+    service: Reading = NOTHING
+    siblings: Reading = NOTHING
+    jobs: Reading = NOTHING
+    node: Reading = NOTHING
+    logs: Mapping[tuple[str, str], Reading] = field(default_factory=dict)
+    events: Mapping[str, Reading] = field(default_factory=dict)
+    nodes: Mapping[str, Reading] = field(default_factory=dict)
+
+    def own_pods(self) -> list[Mapping[str, Any]]:
+        """The pods that belong to the target: a selector may match another owner's pods as well."""
+        return [pod for pod in objects(self.pods) if self.target.kind not in WORKLOADS or _owned(pod, self.target)]
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Every problem of the target's pods; the failed tries of a Job that completed are none."""
+        if self.target.kind == "Job" and any(map(complete, objects(self.jobs))):
+            return ()
+        return tuple(problem for pod in self.own_pods() for problem in problems_of(pod, self.now))
+
+    def readings(self) -> tuple[tuple[str, Reading], ...]:
+        """Every read that was made, with what it was of."""
+        name = f"{self.target.kind} {self.target.name}"
+        main = (
+            (name, self.workload),
+            ("the rollout history", self.history),
+            ("the pods", self.pods),
+            (f"Service {self.target.name}", self.service),
+            ("the namespace's Deployments", self.siblings),
+            ("the Jobs", self.jobs),
+            (f"Node {self.target.name}", self.node),
+        )
+        close = (
+            *((f"the logs of {pod}/{container}", reading) for (pod, container), reading in self.logs.items()),
+            *((f"the events of {about}", reading) for about, reading in self.events.items()),
+            *((f"Node {node}", reading) for node, reading in self.nodes.items()),
+        )
+        return tuple((what, reading) for what, reading in (*main, *close) if reading is not NOTHING)
+
+
+async def look(target: Target, alert: Alert | None, read: Read) -> tuple[Scene, ...]:
+    """What there is to see about a target: one scene, or several where it stands for several things."""
+    match target.kind:
+        case "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet":
+            return (await _workload(target, alert, read),)
+        case "Pod":
+            return await _pod(target, alert, read)
+        case "Service":
+            return await _service(target, alert, read)
+        case "Node":
+            return (await _node(target, alert, read),)
+        case "Job":
+            return (await _job(target, alert, read),)
+        case "CronJob":
+            return await _cron_job(target, alert, read)
+        case "" if target.namespace:
+            return await _namespace(target, alert, read)
+    return ()
+
+
+async def _workload(target: Target, alert: Alert | None, read: Read) -> Scene:
+    wants_history = target.kind == "Deployment"
+    workload, history = await asyncio.gather(
+        _get(read, target.kind, target.namespace, target.name),
+        read("kubernetes_rollout_history", {"namespace": target.namespace, "name": target.name})
+        if wants_history
+        else _nothing(),
+    )
+    if not workload.ok:
+        return Scene(target, alert, workload=workload)
+    pods = await _list(read, "Pod", target.namespace, selector_text(workload.data))
+    return await _closer(Scene(target, alert, workload=workload, history=history, pods=pods), read)
+
+
+async def _pod(target: Target, alert: Alert | None, read: Read) -> tuple[Scene, ...]:
+    pod, events = await asyncio.gather(
+        _get(read, "Pod", target.namespace, target.name), _events(read, target.namespace, "Pod", target.name)
+    )
+    kind, owner = owner_of(pod.data)
+    template_hash = labels(pod.data, "metadata", "labels").get("pod-template-hash", "")
+    if pod.ok and kind == "ReplicaSet" and template_hash and owner.endswith(f"-{template_hash}"):
+        name = owner.removesuffix(f"-{template_hash}")
+        return (await _workload(replace(target, kind="Deployment", name=name), alert, read),)
+    if pod.ok and kind in {*WORKLOADS, "Job"}:
+        return await look(replace(target, kind=kind, name=owner), alert, read)
+    alone = replace(pod, data={"items": [pod.data]}) if pod.ok else pod
+    return (await _closer(Scene(target, alert, pods=alone, events={target.name: events}), read),)
+
+
+async def _service(target: Target, alert: Alert | None, read: Read) -> tuple[Scene, ...]:
+    service = await _get(read, "Service", target.namespace, target.name)
+    if not service.ok:  # an alert's `service` label is often the application's name, not a Service's
+        scene = await _workload(replace(target, kind="Deployment"), alert, read)
+        return (scene,) if scene.workload.ok else (Scene(target, alert, service=service),)
+    selector = selector_text(service.data)
+    if not selector:
+        return (Scene(target, alert, service=service),)
+    pods, siblings = await asyncio.gather(
+        _list(read, "Pod", target.namespace, selector), _list(read, "Deployment", target.namespace, "")
+    )
+    scene = Scene(target, alert, service=service, pods=pods, siblings=siblings)
+    behind = [item for item in objects(siblings) if selects(labels(service.data, "spec", "selector"), item)]
+    if len(behind) != 1:
+        return (await _closer(scene, read),)
+    deployment = replace(target, kind="Deployment", name=name_of(behind[0]))
+    return (_timed(scene), await _workload(deployment, alert, read))
+
+
+async def _node(target: Target, alert: Alert | None, read: Read) -> Scene:
+    node, events = await asyncio.gather(
+        _get(read, "Node", "", target.name),
+        # events about cluster-wide objects are kept in the namespace `default`
+        _events(read, "default", "Node", target.name),
+    )
+    return _timed(Scene(target, alert, node=node, events={target.name: events}))
+
+
+async def _job(target: Target, alert: Alert | None, read: Read) -> Scene:
+    job, pods = await asyncio.gather(
+        _get(read, "Job", target.namespace, target.name),
+        _list(read, "Pod", target.namespace, f"{_SELECTS_OLD_JOBS}={target.name}"),
+    )
+    return await _closer(Scene(target, alert, jobs=_as_list(job), pods=pods), read)
+
+
+async def _cron_job(target: Target, alert: Alert | None, read: Read) -> tuple[Scene, ...]:
+    cron_job, jobs = await asyncio.gather(
+        _get(read, "CronJob", target.namespace, target.name), _list(read, "Job", target.namespace, "")
+    )
+    own = [job for job in objects(jobs) if owner_of(job) == ("CronJob", target.name)]
+    scene = _timed(
+        Scene(target, alert, workload=cron_job, jobs=replace(jobs, data={"items": own}) if jobs.ok else jobs)
+    )
+    latest = max(own, key=lambda job: text(job, "metadata", "creationTimestamp"), default=None)
+    if latest is None or not name_of(latest):
+        return (scene,)
+    return (scene, await _job(replace(target, kind="Job", name=name_of(latest)), alert, read))
+
+
+async def _namespace(target: Target, alert: Alert | None, read: Read) -> tuple[Scene, ...]:
+    siblings = await _list(read, "Deployment", target.namespace, "")
+    short_of_pods = [
+        name_of(item)
+        for item in objects(siblings)
+        if name_of(item) and count(item, "status", "readyReplicas") < _desired(item)
+    ]
+    scenes = await asyncio.gather(
+        *(
+            _workload(replace(target, kind="Deployment", name=name), alert, read)
+            for name in sorted(short_of_pods)[:CLOSE_LOOKS]
+        )
+    )
+    return (_timed(Scene(target, alert, siblings=siblings)), *scenes)
+
+
+async def _closer(scene: Scene, read: Read) -> Scene:
+    """Logs, events and nodes of the pods with problems: one pod for each kind of problem."""
+    scene = _timed(scene)
+    worst: dict[tuple[Trouble, str], Problem] = {}
+    for problem in sorted(scene.problems(), key=lambda found: -found.restarts):
+        worst.setdefault((problem.trouble, problem.container), problem)
+    chosen = sorted(worst.values(), key=lambda problem: list(Trouble).index(problem.trouble))[:CLOSE_LOOKS]
+    about = sorted({problem.pod for problem in chosen})
+    ran = {
+        (p.pod, p.container): p
+        for p in chosen
+        if p.container and p.trouble in {Trouble.CRASH, Trouble.OOM, Trouble.EXITED, Trouble.NOT_READY}
+    }
+    nodes = sorted({p.node for p in chosen if p.node and _blames_node(p)})
+    events, logs, seen = await asyncio.gather(
+        _all(_events(read, scene.target.namespace, "Pod", name) for name in about),
+        _all(_logs(read, scene.target.namespace, problem) for problem in ran.values()),
+        _all(_get(read, "Node", "", name) for name in nodes),
+    )
+    scene = replace(
+        scene,
+        events={**scene.events, **dict(zip(about, events, strict=True))},
+        logs=dict(zip(ran, logs, strict=True)),
+        nodes=dict(zip(nodes, seen, strict=True)),
+    )
+    return _timed(scene)
+
+
+def _blames_node(problem: Problem) -> bool:
+    return problem.trouble in {Trouble.EVICTED, Trouble.TERMINATING, Trouble.NODE_LOST}
+
+
+async def _logs(read: Read, namespace: str, problem: Problem) -> Reading:
+    """The crashed run's lines: the previous container's where one took its place, the present one's otherwise."""
+    arguments = {"namespace": namespace, "pod": problem.pod, "container": problem.container, "tail_lines": LOG_LINES}
+    previous = problem.restarts > 0 and problem.trouble is not Trouble.NOT_READY
+    first = await read("kubernetes_logs", {**arguments, "previous": previous})
+    if (first.ok and items_of_log(first.data)) or not previous:
+        return first
+    # the kubelet may have collected the previous container already; the present one's lines are better than none
+    second = await read("kubernetes_logs", {**arguments, "previous": False})
+    return second if second.ok else first
+
+
+def items_of_log(data: Any) -> list[str]:
+    """The lines of a log read."""
+    found = at(data, "lines")
+    return [line for line in found if isinstance(line, str)] if isinstance(found, list) else []
+
+
+def selector_text(workload: Any) -> str:
+    """A label selector as a query: a workload's matchLabels, or a Service's plain map."""
+    chosen = labels(workload, "spec", "selector", "matchLabels") or labels(workload, "spec", "selector")
+    return ",".join(f"{key}={value}" for key, value in sorted(chosen.items()))
+
+
+def selects(selector: Mapping[str, str], workload: Any) -> bool:
+    """Whether a plain selector matches the pods that a workload's template makes."""
+    made = labels(workload, "spec", "template", "metadata", "labels")
+    return bool(selector) and all(made.get(key) == value for key, value in selector.items())
+
+
+def complete(job: Any) -> bool:
+    """Whether a Job has done its work, however often it tried."""
+    return any(text(condition(job, kind), "status") == "True" for kind in ("Complete", "SuccessCriteriaMet"))
+
+
+def _desired(workload: Any) -> int:
+    wanted = at(workload, "spec", "replicas")
+    return wanted if isinstance(wanted, int) else 1
+
+
+def _owned(pod: Mapping[str, Any], target: Target) -> bool:
+    kind, name = owner_of(pod)
+    if not kind:
+        return True
+    if target.kind != "Deployment":
+        return (kind, name) == (target.kind, target.name)
+    template_hash = labels(pod, "metadata", "labels").get("pod-template-hash", "")
+    return kind == "ReplicaSet" and name == f"{target.name}-{template_hash}"
+
+
+def _timed(scene: Scene) -> Scene:
+    """The scene with its time, which is when the reads were made: the clock would make a replay tell something else."""
+    made = [moment for _, reading in scene.readings() if (moment := when(reading.data, "read_at"))]
+    return replace(scene, now=max(made, default=None))
+
+
+def _as_list(reading: Reading) -> Reading:
+    return replace(reading, data={"items": [reading.data]}) if reading.ok else reading
+
+
+async def _all(reads: Iterable[Any]) -> list[Reading]:
+    return list(await asyncio.gather(*reads))
+
+
+async def _nothing() -> Reading:
+    return NOTHING
+
+
+async def _get(read: Read, kind: str, namespace: str, name: str) -> Reading:
+    arguments = {"kind": kind, "name": name} | ({"namespace": namespace} if namespace else {})
+    return await read("kubernetes_get", arguments)
+
+
+async def _list(read: Read, kind: str, namespace: str, selector: str) -> Reading:
+    arguments = {"kind": kind, "namespace": namespace, "limit": LIST}
+    return await read("kubernetes_list", arguments | ({"label_selector": selector} if selector else {}))
+
+
+async def _events(read: Read, namespace: str, kind: str, name: str) -> Reading:
+    return await read("kubernetes_events", {"namespace": namespace, "kind": kind, "name": name})
