@@ -26,7 +26,8 @@ _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=F
 def canonical(value: Json) -> bytes:
     """The RFC 8785 bytes of a plain JSON value.
 
-    Raises BadInput for a float, an integer that JSON cannot carry exactly, a lone surrogate or a foreign type.
+    Raises BadInput for a float, an integer that JSON cannot carry exactly, a lone surrogate, a foreign type, or values
+    nested hundreds of levels deep.
     """
     try:
         if _is_simple(value):
@@ -34,6 +35,8 @@ def canonical(value: Json) -> bytes:
         return rfc8785.dumps(value)
     except (UnicodeEncodeError, rfc8785.CanonicalizationError) as error:
         raise BadInput(f"not representable as canonical JSON: {error}") from error
+    except RecursionError as error:
+        raise BadInput("nested too deeply") from error
 
 
 def sha256(data: bytes) -> str:

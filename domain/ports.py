@@ -401,8 +401,8 @@ class ControlPlane(Protocol):
         """A new proposal in place of an open one, with a new digest; its editor cannot vote. Raises NotAllowed, BadInput."""
         ...
 
-    async def propose_undo(self, approval_id: str, user: str) -> ApprovalRequest | None:
-        """Propose the stored undo of an execution, as a new request that passes the gate. Raises NotAllowed, BadInput."""
+    async def propose_undo(self, approval_id: str, user: str) -> str:
+        """Propose the stored undo of an execution in a run of its own; its id. Raises NotAllowed, BadInput."""
         ...
 
     async def pause(self, by: Actor, reason: str) -> None:

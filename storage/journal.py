@@ -1,0 +1,242 @@
+"""The journal: append-only, hash-chained, durable before `append` returns. One writer takes all that waits in one commit.
+
+The head of the chain (last `seq` and hash) is kept in memory; the database's own trigger refuses a row that is not next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from domain.canonical import canonical
+from domain.codec import timestamp
+from domain.errors import AgentError, JournalError
+from domain.events import Draft, Envelope, body_of
+from storage import views
+from storage.chain import GENESIS, hash_of_body, hash_of_event
+from storage.database import Connection, owned, prepare, sentence, transaction
+from storage.reader import Reader
+
+_MOST_APPENDS = 512  # in one commit: bounds how long one append can wait for others
+_MOST_UNREAD = 1024  # envelopes that a subscriber may be behind
+
+Head = tuple[int, str]
+
+
+@asynccontextmanager
+async def open_journal(
+    path: str | Path, workspace: str, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> AsyncIterator[SqliteJournal]:
+    """Open, migrate and own a workspace's journal; closed, with everything appended on disk, on the way out.
+
+    Raises JournalError where the file cannot be used or another process records this workspace, NewerDatabase where a
+    newer version wrote it.
+    """
+    path = Path(path)
+    with owned(path, workspace):
+        try:
+            async with Connection(path) as writing:
+                await writing.run(lambda db: _lay(db, path))
+                async with Connection(path, read_only=True) as reading:
+                    journal = SqliteJournal(writing, reading, workspace, clock)
+                    try:
+                        yield journal
+                    finally:
+                        await journal.close()
+        except sqlite3.Error as error:
+            raise JournalError(sentence(error, f"cannot open the database {path}")) from error
+
+
+def _lay(db: sqlite3.Connection, path: Path) -> None:
+    prepare(db, path)
+    views.ensure(db)
+
+
+@dataclass(frozen=True)
+class _Append:
+    """What one call of `append` brought, on its way to the writer."""
+
+    drafts: tuple[Draft, ...]
+    at: datetime
+    done: asyncio.Future[Sequence[Envelope]]
+
+
+class SqliteJournal(Reader):
+    """The Journal port on SQLite."""
+
+    def __init__(self, writing: Connection, reading: Connection, workspace: str, clock: Callable[[], datetime]) -> None:
+        super().__init__(reading, workspace)
+        self._writing = writing
+        self._clock = clock
+        self._waiting: deque[_Append] = deque()
+        self._work = asyncio.Event()
+        self._closing = False
+        self._head: Head | None = None
+        self._subscribers: set[Subscription] = set()
+        self._writer = asyncio.create_task(self._write_all(), name=f"journal writer of {workspace}")
+
+    async def append(self, *drafts: Draft) -> Sequence[Envelope]:
+        """Record events in one transaction with their projections; returns once they are durable.
+
+        A caller that is cancelled meanwhile leaves all of them recorded or none. Raises Conflict where a projection
+        refuses, BadInput for a body that is not canonical JSON, JournalError where the disk refuses; then nothing is
+        recorded.
+        """
+        if self._closing:
+            raise JournalError("the journal is closed")
+        append = _Append(drafts, self._clock(), asyncio.get_running_loop().create_future())
+        self._waiting.append(append)
+        self._work.set()
+        return await append.done
+
+    @contextmanager
+    def subscribe(self) -> Iterator[Subscription]:
+        """Envelopes as they are committed, from now on: `with journal.subscribe() as events: async for …`."""
+        subscription = Subscription()
+        self._subscribers.add(subscription)
+        try:
+            yield subscription
+        finally:
+            self._subscribers.discard(subscription)
+
+    async def close(self) -> None:
+        """Write what waits, then stop taking events."""
+        self._closing = True
+        self._work.set()
+        await self._writer
+        for subscription in self._subscribers:
+            subscription.end()
+
+    async def _write_all(self) -> None:
+        """The one writer: each round commits everything that waits."""
+        while self._waiting or not self._closing:
+            await self._work.wait()
+            self._work.clear()
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_APPENDS))]
+                await self._write(batch)
+
+    async def _write(self, batch: list[_Append]) -> None:
+        hop = asyncio.ensure_future(
+            self._writing.run(partial(_record, workspace=self._workspace, head=self._head, batch=batch))
+        )
+        await asyncio.wait([hop])
+        error = hop.exception()
+        if error is not None:
+            self._head = None  # read again from the disk, which knows what is there
+            _refuse(batch, error)
+            return
+        self._head, outcomes = hop.result()
+        for append, outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, AgentError):
+                _refuse([append], outcome)
+                continue
+            if not append.done.done():
+                append.done.set_result(outcome)
+            for subscription in self._subscribers:
+                subscription.put(outcome)
+
+
+def _refuse(batch: list[_Append], error: BaseException) -> None:
+    if isinstance(error, sqlite3.Error):
+        cause, error = error, JournalError(sentence(error, "nothing was recorded"))
+        error.__cause__ = cause
+    for append in batch:
+        if not append.done.done():
+            append.done.set_exception(error)
+
+
+class Subscription:
+    """Committed envelopes, oldest first. A reader that falls too far behind loses the oldest: `seq` shows the gap."""
+
+    def __init__(self) -> None:
+        self._unread: deque[Envelope] = deque(maxlen=_MOST_UNREAD)
+        self._news = asyncio.Event()
+        self._ended = False
+
+    def __aiter__(self) -> Subscription:
+        return self
+
+    async def __anext__(self) -> Envelope:
+        while not self._unread:
+            if self._ended:
+                raise StopAsyncIteration
+            self._news.clear()
+            await self._news.wait()
+        return self._unread.popleft()
+
+    def put(self, envelopes: Sequence[Envelope]) -> None:
+        """Offer envelopes; never waits."""
+        self._unread.extend(envelopes)
+        self._news.set()
+
+    def end(self) -> None:
+        """No more will come."""
+        self._ended = True
+        self._news.set()
+
+
+# --- on the writer's thread -------------------------------------------------------------------------------------------
+
+
+def _record(
+    db: sqlite3.Connection, *, workspace: str, head: Head | None, batch: list[_Append]
+) -> tuple[Head, list[Sequence[Envelope] | AgentError]]:
+    """One transaction for the batch, a savepoint for each append: a refusal undoes that append and no other."""
+    outcomes: list[Sequence[Envelope] | AgentError] = []
+    with transaction(db):
+        if head is None:
+            head = _read_head(db, workspace)
+        for append in batch:
+            db.execute("SAVEPOINT append")
+            try:
+                head, envelopes = _chain(db, workspace, head, append)
+                outcomes.append(envelopes)
+            except AgentError as refusal:
+                db.execute("ROLLBACK TO append")
+                outcomes.append(refusal)
+            db.execute("RELEASE append")
+    return head, outcomes
+
+
+def _chain(db: sqlite3.Connection, workspace: str, head: Head, append: _Append) -> tuple[Head, list[Envelope]]:
+    at = timestamp(append.at)
+    envelopes = []
+    for draft in append.drafts:
+        body = canonical(body_of(draft.event))
+        seq, prev_hash = head[0] + 1, head[1]
+        salt = os.urandom(16).hex()
+        header = (workspace, seq, draft.incident_id, draft.run_id, at, str(draft.actor), type(draft.event).__name__)
+        body_hash = hash_of_body(salt, body)
+        chained = hash_of_event(*header, body_hash, prev_hash)
+        db.execute(
+            "INSERT INTO events (workspace, seq, incident_id, run_id, at, actor, kind, body_hash, prev_hash, hash)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*header, body_hash, prev_hash, chained),
+        )
+        db.execute(
+            "INSERT INTO event_bodies (workspace, seq, salt, body) VALUES (?, ?, ?, ?)",
+            (workspace, seq, salt, body.decode()),
+        )
+        envelope = Envelope(
+            seq, workspace, draft.incident_id, draft.run_id, append.at, str(draft.actor), draft.event, chained
+        )
+        views.fold(db, envelope)
+        envelopes.append(envelope)
+        head = (seq, chained)
+    return head, envelopes
+
+
+def _read_head(db: sqlite3.Connection, workspace: str) -> Head:
+    row = db.execute(
+        "SELECT seq, hash FROM events WHERE workspace = ? ORDER BY seq DESC LIMIT 1", (workspace,)
+    ).fetchone()
+    return (int(row[0]), str(row[1])) if row else (0, GENESIS)

@@ -1,0 +1,224 @@
+"""Everything that is read from a journal. Each read is one snapshot, on the reading connection's own thread."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from domain.actions import Mode
+from domain.alerts import Incident
+from domain.codec import timestamp
+from domain.decisions import Approval, Verdict, Vote
+from domain.errors import JournalError
+from domain.events import Envelope
+from domain.ports import Message, RunRow
+from domain.work import Rollup
+from storage import rollups, rows
+from storage.database import Connection, check, projections, scripts, sentence
+from storage.views import ENVELOPE, current, envelope
+
+T = TypeVar("T")
+Query = Callable[[sqlite3.Connection], T]
+
+_EVENTS = f"SELECT {ENVELOPE} FROM events AS e JOIN event_bodies AS b USING (workspace, seq) WHERE e.workspace = ?"  # noqa: S608
+
+
+@asynccontextmanager
+async def read_journal(path: str | Path, workspace: str) -> AsyncIterator[Reader]:
+    """A journal to look at, also while another process records into it. Raises JournalError, NewerDatabase."""
+    path = Path(path)
+    if not path.exists():
+        raise JournalError(f"there is no database at {path}")
+    try:
+        async with Connection(path, read_only=True) as connection:
+            await connection.run(lambda db: _refuse_old(db, path))
+            yield Reader(connection, workspace)
+    except sqlite3.Error as error:
+        raise JournalError(sentence(error, f"cannot read {path}")) from error
+
+
+def _refuse_old(db: sqlite3.Connection, path: Path) -> None:
+    if check(db, path) < scripts()[-1][0] or current(db) != projections()[1]:
+        raise JournalError(f"{path} was written by an older version of Personal-Agent: run `personal-agent db migrate`")
+
+
+class Reader:
+    """The reading half of the Journal port. An awaited append is visible to the next read."""
+
+    def __init__(self, connection: Connection, workspace: str) -> None:
+        self._reading = connection
+        self._workspace = workspace
+
+    @property
+    def workspace(self) -> str:
+        """Slack's team id, or `local`."""
+        return self._workspace
+
+    async def of_run(self, run_id: str) -> Sequence[Envelope]:
+        """A run's events in order."""
+        return await self._envelopes(" AND e.run_id = ? AND e.run_id <> '' ORDER BY e.seq", run_id)
+
+    async def since(self, seq: int, limit: int = 1000) -> Sequence[Envelope]:
+        """Events after `seq`, oldest first."""
+        return await self._envelopes(" AND e.seq > ? ORDER BY e.seq LIMIT ?", seq, limit)
+
+    async def incident(self, incident_id: str) -> Incident | None:
+        """One incident."""
+        return _first(await self._incidents(" AND id = ?", incident_id))
+
+    async def incident_at(self, channel: str, thread_ts: str) -> Incident | None:
+        """The incident whose thread this is."""
+        where = " AND channel = ? AND thread_ts = ? AND thread_ts <> '' ORDER BY seq DESC LIMIT 1"
+        return _first(await self._incidents(where, channel, thread_ts))
+
+    async def incidents(self, *, open_only: bool = False, limit: int = 50) -> Sequence[Incident]:
+        """Incidents, newest first."""
+        where = " AND resolved_at IS NULL" if open_only else ""
+        return await self._incidents(f"{where} ORDER BY seq DESC LIMIT ?", limit)
+
+    async def run(self, run_id: str) -> RunRow | None:
+        """One run's row."""
+        return _first(await self._runs(" AND id = ?", run_id))
+
+    async def runs(self, *, incident_id: str = "", unfinished: bool = False, limit: int = 50) -> Sequence[RunRow]:
+        """Runs, newest first."""
+        where = " AND status <> 'finished'" if unfinished else ""
+        if incident_id:
+            return await self._runs(f"{where} AND incident_id = ? ORDER BY seq DESC LIMIT ?", incident_id, limit)
+        return await self._runs(f"{where} ORDER BY seq DESC LIMIT ?", limit)
+
+    async def approval(self, approval_id: str) -> Approval | None:
+        """One approval request with its votes and execution."""
+        return _first(await self._approvals(" AND id = ?", approval_id))
+
+    async def approvals(
+        self, *, pending: bool = False, run_id: str = "", incident_id: str = "", limit: int = 50
+    ) -> Sequence[Approval]:
+        """Approval requests, newest first. `pending` ones are those that somebody can vote on."""
+        where, of = "", []
+        if pending:
+            where += " AND state = 'pending' AND observe_only = 0"
+        if run_id:
+            where += " AND run_id = ?"
+            of.append(run_id)
+        if incident_id:
+            where += " AND incident_id = ?"
+            of.append(incident_id)
+        return await self._approvals(f"{where} ORDER BY seq DESC LIMIT ?", *of, limit)
+
+    async def expired(self, now: datetime) -> Sequence[Approval]:
+        """Requests that still wait, or were approved and not consumed, past their expiry."""
+        where = " AND state IN ('pending', 'approved') AND expires_at <= ? ORDER BY expires_at"
+        return await self._approvals(where, timestamp(now))
+
+    async def rates(self, target_key: str, since: datetime) -> Mapping[str, int]:
+        """Executions since then: `target` (of this target), `agent` (all), `failed` (all that failed or were unverified)."""
+        counted = "SELECT count(*) FROM executions WHERE workspace = :workspace AND started_at >= :since"
+        row = await self._one(
+            f"SELECT ({counted} AND target_key = :target), ({counted}), ({counted} AND failed = 1)",
+            {"workspace": self._workspace, "since": timestamp(since), "target": target_key},
+        )
+        return dict(zip(("target", "agent", "failed"), row or (), strict=True))
+
+    async def trust(self, tool: str, environment: str) -> Mapping[str, int]:
+        """How often this tool on this environment was proposed, approved, denied, executed, verified, failed."""
+        row = await self._one(
+            "SELECT proposed, approved, denied, executed, verified, failed FROM trust"
+            " WHERE workspace = ? AND tool = ? AND environment = ?",
+            (self._workspace, tool, environment),
+        )
+        names = ("proposed", "approved", "denied", "executed", "verified", "failed")
+        return dict(zip(names, row or (0,) * 6, strict=True))
+
+    async def refused(self, tool: str, target_key: str, arguments_digest: str) -> Vote | None:
+        """The standing no of a person to the same action on the same target in an open incident, if any.
+
+        `arguments_digest` is `digest_of(encode(action.arguments))`.
+        """
+
+        def query(db: sqlite3.Connection) -> Vote | None:
+            row = db.execute(
+                "SELECT a.id FROM approvals AS a JOIN incidents AS i ON i.workspace = a.workspace AND i.id = a.incident_id"
+                " WHERE a.workspace = ? AND a.tool = ? AND a.target_key = ? AND a.arguments_digest = ?"
+                " AND a.state = 'denied' AND i.resolved_at IS NULL ORDER BY a.seq DESC LIMIT 1",
+                (self._workspace, tool, target_key, arguments_digest),
+            ).fetchone()
+            cast = rows.votes(db, self._workspace, row[0]) if row else ()
+            return next((vote for vote in reversed(cast) if vote.verdict is Verdict.DENY), None)
+
+        return await self._read(query)
+
+    async def control(self) -> tuple[Mode | None, str]:
+        """The mode set in Slack (None: the setting's) and the reason of a pause (empty: not paused)."""
+        row = await self._one("SELECT mode, paused FROM control WHERE workspace = ?", (self._workspace,))
+        mode, paused = row or (None, "")
+        return (Mode(mode) if mode else None), paused
+
+    async def message(self, key: str) -> Message | None:
+        """One outbox row."""
+        return _first(await self._messages(" AND key = ?", key))
+
+    async def unsent(self) -> Sequence[Message]:
+        """Outbox rows whose wanted revision Slack does not have and that have not failed for good, in sending order."""
+        return await self._messages(" AND revision > sent_revision AND failed = '' ORDER BY priority, seq")
+
+    async def message_at(self, channel: str, ts: str) -> Message | None:
+        """The outbox row behind a Slack message of ours."""
+        return _first(await self._messages(" AND sent_channel = ? AND ts = ? AND ts <> ''", channel, ts))
+
+    async def rollup(self, since: datetime, until: datetime) -> Rollup:
+        """What the work of a period cost and saved: from `since` up to, not including, `until`."""
+        return await self._read(lambda db: rollups.rollup(db, self._workspace, since, until))
+
+    # --- how it is read -----------------------------------------------------------------------------------------------
+
+    async def _read(self, query: Query[T]) -> T:
+        try:
+            return await self._reading.run(lambda db: _in_one_snapshot(db, query))
+        except sqlite3.Error as error:
+            raise JournalError(sentence(error, "cannot read the journal")) from error
+
+    async def _one(self, sql: str, of: Sequence[object] | Mapping[str, object]) -> sqlite3.Row | None:
+        return await self._read(lambda db: db.execute(sql, of).fetchone())
+
+    async def _all(
+        self, sql: str, of: tuple[object, ...], noun: Callable[[sqlite3.Connection, sqlite3.Row], T]
+    ) -> list[T]:
+        return await self._read(
+            lambda db: [noun(db, row) for row in db.execute(sql, (self._workspace, *of)).fetchall()]
+        )
+
+    async def _envelopes(self, where: str, *of: object) -> list[Envelope]:
+        return await self._all(_EVENTS + where, of, lambda _, row: envelope(tuple(row)))
+
+    async def _incidents(self, where: str, *of: object) -> list[Incident]:
+        sql = f"SELECT {rows.INCIDENT} FROM incidents WHERE workspace = ?{where}"  # noqa: S608 – the text is this file's
+        return await self._all(sql, of, lambda db, row: rows.incident(db, self._workspace, row))
+
+    async def _runs(self, where: str, *of: object) -> list[RunRow]:
+        sql = f"SELECT {rows.RUN} FROM runs WHERE workspace = ?{where}"  # noqa: S608
+        return await self._all(sql, of, lambda _, row: rows.run(row))
+
+    async def _approvals(self, where: str, *of: object) -> list[Approval]:
+        sql = f"SELECT {rows.APPROVAL} FROM approvals WHERE workspace = ?{where}"  # noqa: S608
+        return await self._all(sql, of, lambda db, row: rows.approval(db, self._workspace, row))
+
+    async def _messages(self, where: str, *of: object) -> list[Message]:
+        sql = f"SELECT {rows.MESSAGE} FROM outbox WHERE workspace = ?{where}"  # noqa: S608
+        return await self._all(sql, of, lambda _, row: rows.message(row))
+
+
+def _in_one_snapshot(db: sqlite3.Connection, query: Query[T]) -> T:
+    db.execute("BEGIN")
+    try:
+        return query(db)
+    finally:
+        db.execute("COMMIT")
+
+
+def _first(found: Sequence[T]) -> T | None:
+    return found[0] if found else None

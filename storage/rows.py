@@ -1,0 +1,124 @@
+"""Rows to nouns: which columns a noun is read from, and how."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import replace
+
+from domain.actions import Action
+from domain.alerts import Incident
+from domain.codec import decode, moment
+from domain.decisions import Approval, ApprovalRequest, ApprovalState, Check, Execution, ExecutionOutcome, Vote
+from domain.ports import Message, RunRow
+from domain.runs import RunOutcome, RunSpec, RunStatus
+
+INCIDENT = "id, opened, channel, thread_ts, alerts, resolved_at"
+RUN = "spec, status, started_at, finished_at, outcome, reason, steps"
+APPROVAL = "id, request, state, closed_by, closed_reason, closed_at"
+EXECUTION = "id, call_id, action, key, started_at, approval_id, outcome, detail, verified, checks"
+MESSAGE = (
+    "key, revision, channel, thread_key, text, blocks, priority, thread_ts, ts, sent_revision, attempts, failed,"
+    " attachments, wanted_at, sent_channel"
+)
+
+
+def incident(db: sqlite3.Connection, workspace: str, row: sqlite3.Row) -> Incident:
+    """The incident as it was opened, and what became of it."""
+    incident_id, opened, channel, thread_ts, alerts, resolved_at = row
+    members = db.execute(
+        "SELECT fingerprint, firing FROM incident_alerts WHERE workspace = ? AND incident_id = ? ORDER BY seq, place",
+        (workspace, incident_id),
+    ).fetchall()
+    return replace(
+        decode(Incident, json.loads(opened)),
+        channel=channel,
+        thread_ts=thread_ts,
+        alerts=alerts,
+        fingerprints=tuple(name for name, _ in members),
+        firing=tuple(name for name, firing in members if firing),
+        resolved_at=moment(resolved_at) if resolved_at else None,
+    )
+
+
+def run(row: sqlite3.Row) -> RunRow:
+    """One line of the list of runs."""
+    spec, status, started_at, finished_at, outcome, reason, steps = row
+    return RunRow(
+        decode(RunSpec, json.loads(spec)),
+        RunStatus(status),
+        moment(started_at),
+        moment(finished_at) if finished_at else None,
+        RunOutcome(outcome) if outcome else None,
+        reason,
+        steps,
+    )
+
+
+def approval(db: sqlite3.Connection, workspace: str, row: sqlite3.Row) -> Approval:
+    """The request, its votes in order, its end and its execution."""
+    approval_id, request, state, closed_by, closed_reason, closed_at = row
+    done = db.execute(
+        f"SELECT {EXECUTION} FROM executions WHERE workspace = ? AND approval_id = ? AND approval_id <> ''",  # noqa: S608
+        (workspace, approval_id),
+    ).fetchone()
+    return Approval(
+        decode(ApprovalRequest, json.loads(request)),
+        ApprovalState(state),
+        votes(db, workspace, approval_id),
+        closed_by,
+        closed_reason,
+        moment(closed_at) if closed_at else None,
+        execution(done) if done else None,
+    )
+
+
+def votes(db: sqlite3.Connection, workspace: str, approval_id: str) -> tuple[Vote, ...]:
+    """In the order in which they were cast."""
+    cast = db.execute(
+        "SELECT vote FROM votes WHERE workspace = ? AND approval_id = ? ORDER BY seq", (workspace, approval_id)
+    )
+    return tuple(decode(Vote, json.loads(vote)) for (vote,) in cast.fetchall())
+
+
+def execution(row: sqlite3.Row) -> Execution:
+    """An execution as far as it got."""
+    execution_id, call_id, action, key, started_at, approval_id, outcome, detail, verified, checks = row
+    understood = decode(Action, json.loads(action))
+    return Execution(
+        execution_id,
+        call_id,
+        understood,
+        key,
+        moment(started_at),
+        approval_id,
+        ExecutionOutcome(outcome) if outcome else None,
+        detail,
+        understood.undo,
+        None if verified is None else bool(verified),
+        tuple(decode(Check, check) for check in json.loads(checks)),
+    )
+
+
+def message(row: sqlite3.Row) -> Message:
+    """An outbox row. `channel` is the one Slack named, once Slack has the message."""
+    key, revision, channel, thread_key, text, blocks, priority, thread_ts, ts, sent_revision, attempts, failed = row[
+        :12
+    ]
+    attachments, wanted_at, sent_channel = row[12:]
+    return Message(
+        key,
+        revision,
+        sent_channel or channel,
+        thread_key,
+        text,
+        tuple(json.loads(blocks)),
+        priority,
+        thread_ts,
+        ts,
+        sent_revision,
+        attempts,
+        failed,
+        tuple(json.loads(attachments)),
+        moment(wanted_at),
+    )

@@ -1,0 +1,210 @@
+-- Projections: what the log folds to, row by row. Nothing here is a source: opening a database whose projections were
+-- laid by another version of this file drops them all and folds the log again (views.rebuild). So they need no migration.
+-- Columns that hold JSON hold a noun as domain.codec writes it.
+
+CREATE TABLE incidents (
+  workspace   TEXT    NOT NULL,
+  id          TEXT    NOT NULL,
+  seq         INTEGER NOT NULL,
+  opened      TEXT    NOT NULL,  -- JSON: the incident as it was opened
+  opened_at   TEXT    NOT NULL,
+  channel     TEXT    NOT NULL,
+  thread_ts   TEXT    NOT NULL,
+  alerts      INTEGER NOT NULL,
+  resolved_at TEXT,
+  PRIMARY KEY (workspace, id)
+) STRICT;
+CREATE INDEX incidents_by_age ON incidents (workspace, seq);
+CREATE INDEX incidents_open ON incidents (workspace, seq) WHERE resolved_at IS NULL;
+CREATE INDEX incidents_by_thread ON incidents (workspace, channel, thread_ts) WHERE thread_ts <> '';
+
+CREATE TABLE incident_alerts (
+  workspace   TEXT    NOT NULL,
+  incident_id TEXT    NOT NULL,
+  fingerprint TEXT    NOT NULL,
+  seq         INTEGER NOT NULL,
+  place       INTEGER NOT NULL,  -- within the event that brought it
+  firing      INTEGER NOT NULL,
+  open        INTEGER NOT NULL,  -- whether its incident is
+  PRIMARY KEY (workspace, incident_id, fingerprint)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX one_open_incident_per_alert ON incident_alerts (workspace, fingerprint) WHERE open = 1;
+
+CREATE TABLE runs (
+  workspace   TEXT    NOT NULL,
+  id          TEXT    NOT NULL,
+  seq         INTEGER NOT NULL,
+  incident_id TEXT    NOT NULL,
+  spec        TEXT    NOT NULL,  -- JSON: RunSpec
+  status      TEXT    NOT NULL,
+  started_at  TEXT    NOT NULL,
+  finished_at TEXT,
+  outcome     TEXT,
+  reason      TEXT    NOT NULL DEFAULT '',
+  steps       INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (workspace, id)
+) STRICT;
+CREATE INDEX runs_by_age ON runs (workspace, seq);
+CREATE INDEX runs_of_incident ON runs (workspace, incident_id, seq);
+CREATE INDEX runs_unfinished ON runs (workspace, seq) WHERE status <> 'finished';
+
+CREATE TABLE approvals (
+  workspace        TEXT    NOT NULL,
+  id               TEXT    NOT NULL,
+  seq              INTEGER NOT NULL,
+  run_id           TEXT    NOT NULL,
+  incident_id      TEXT    NOT NULL,
+  tool             TEXT    NOT NULL,
+  environment      TEXT    NOT NULL,
+  target_key       TEXT    NOT NULL,
+  arguments_digest TEXT    NOT NULL,
+  digest           TEXT    NOT NULL,
+  expires_at       TEXT    NOT NULL,
+  observe_only     INTEGER NOT NULL,
+  request          TEXT    NOT NULL,  -- JSON: ApprovalRequest
+  state            TEXT    NOT NULL DEFAULT 'pending',
+  closed_by        TEXT    NOT NULL DEFAULT '',
+  closed_reason    TEXT    NOT NULL DEFAULT '',
+  closed_at        TEXT,
+  PRIMARY KEY (workspace, id)
+) STRICT;
+CREATE INDEX approvals_by_age ON approvals (workspace, seq);
+CREATE INDEX approvals_of_run ON approvals (workspace, run_id, seq);
+CREATE INDEX approvals_of_incident ON approvals (workspace, incident_id, seq);
+CREATE INDEX approvals_pending ON approvals (workspace, seq) WHERE state = 'pending' AND observe_only = 0;
+CREATE INDEX approvals_expiring ON approvals (workspace, expires_at) WHERE state IN ('pending', 'approved');
+CREATE INDEX approvals_denied ON approvals (workspace, tool, target_key, arguments_digest, seq) WHERE state = 'denied';
+
+CREATE TABLE votes (
+  workspace   TEXT    NOT NULL,
+  approval_id TEXT    NOT NULL,
+  user        TEXT    NOT NULL,
+  seq         INTEGER NOT NULL,
+  vote        TEXT    NOT NULL,  -- JSON: Vote
+  PRIMARY KEY (workspace, approval_id, user)
+) STRICT;
+
+CREATE TABLE executions (
+  workspace   TEXT    NOT NULL,
+  id          TEXT    NOT NULL,
+  seq         INTEGER NOT NULL,
+  run_id      TEXT    NOT NULL,
+  call_id     TEXT    NOT NULL,
+  approval_id TEXT    NOT NULL,
+  tool        TEXT    NOT NULL,
+  environment TEXT    NOT NULL,
+  target_key  TEXT    NOT NULL,
+  key         TEXT    NOT NULL,
+  action      TEXT    NOT NULL,  -- JSON: Action
+  started_at  TEXT    NOT NULL,
+  outcome     TEXT,
+  detail      TEXT    NOT NULL DEFAULT '',
+  verified    INTEGER,
+  checks      TEXT    NOT NULL DEFAULT '[]',
+  failed      INTEGER NOT NULL GENERATED ALWAYS AS (
+    CASE WHEN verified IS NOT NULL THEN NOT verified ELSE coalesce(outcome IN ('failed', 'unknown'), 0) END
+  ) STORED,
+  PRIMARY KEY (workspace, id)
+) STRICT;
+CREATE UNIQUE INDEX one_execution_per_call ON executions (workspace, run_id, call_id);
+CREATE UNIQUE INDEX one_execution_per_approval ON executions (workspace, approval_id) WHERE approval_id <> '';
+CREATE INDEX executions_by_age ON executions (workspace, started_at);
+CREATE INDEX executions_of_target ON executions (workspace, target_key, started_at);
+CREATE INDEX executions_failed ON executions (workspace, started_at) WHERE failed = 1;
+
+CREATE TABLE trust (
+  workspace   TEXT    NOT NULL,
+  tool        TEXT    NOT NULL,
+  environment TEXT    NOT NULL,
+  proposed    INTEGER NOT NULL DEFAULT 0,
+  approved    INTEGER NOT NULL DEFAULT 0,
+  denied      INTEGER NOT NULL DEFAULT 0,
+  executed    INTEGER NOT NULL DEFAULT 0,
+  verified    INTEGER NOT NULL DEFAULT 0,
+  failed      INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (workspace, tool, environment)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE inbox (
+  workspace TEXT    NOT NULL,
+  key       TEXT    NOT NULL,
+  also      TEXT    NOT NULL,
+  seq       INTEGER NOT NULL,
+  PRIMARY KEY (workspace, key)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX inbox_also ON inbox (workspace, also) WHERE also <> '';
+
+CREATE TABLE outbox (
+  workspace     TEXT    NOT NULL,
+  key           TEXT    NOT NULL,
+  seq           INTEGER NOT NULL,  -- of the first revision: messages of one priority go in the order they were wanted
+  incident_id   TEXT    NOT NULL,
+  revision      INTEGER NOT NULL,
+  channel       TEXT    NOT NULL,
+  thread_key    TEXT    NOT NULL,
+  thread_ts     TEXT    NOT NULL,
+  priority      INTEGER NOT NULL,
+  text          TEXT    NOT NULL,
+  blocks        TEXT    NOT NULL,  -- JSON
+  attachments   TEXT    NOT NULL,  -- JSON
+  wanted_at     TEXT    NOT NULL,
+  sent_revision INTEGER NOT NULL DEFAULT 0,
+  sent_channel  TEXT    NOT NULL DEFAULT '',
+  ts            TEXT    NOT NULL DEFAULT '',
+  attempts      INTEGER NOT NULL DEFAULT 0,
+  failed        TEXT    NOT NULL DEFAULT '',  -- why it failed for good
+  PRIMARY KEY (workspace, key)
+) STRICT;
+CREATE INDEX outbox_unsent ON outbox (workspace, priority, seq) WHERE revision > sent_revision AND failed = '';
+CREATE INDEX outbox_by_ts ON outbox (workspace, sent_channel, ts) WHERE ts <> '';
+
+CREATE TABLE control (
+  workspace TEXT PRIMARY KEY,
+  mode      TEXT,
+  paused    TEXT NOT NULL DEFAULT ''
+) STRICT;
+
+CREATE TABLE work_units (
+  workspace           TEXT    NOT NULL,
+  seq                 INTEGER NOT NULL,
+  incident_id         TEXT    NOT NULL,
+  run_id              TEXT    NOT NULL,
+  kind                TEXT    NOT NULL,
+  outcome             TEXT    NOT NULL,
+  service             TEXT    NOT NULL,
+  environment         TEXT    NOT NULL,
+  started_at          TEXT    NOT NULL,
+  finished_at         TEXT    NOT NULL,
+  to_first_finding_ms INTEGER,
+  to_diagnosis_ms     INTEGER,
+  to_approval_ms      INTEGER,
+  to_verified_ms      INTEGER,
+  people_ms           INTEGER NOT NULL,
+  input_tokens        INTEGER NOT NULL,
+  output_tokens       INTEGER NOT NULL,
+  cost_micros         INTEGER NOT NULL,
+  estimated_saved_s   INTEGER NOT NULL,
+  baseline            TEXT    NOT NULL,
+  PRIMARY KEY (workspace, seq)
+) STRICT;
+CREATE INDEX work_units_finished ON work_units (workspace, finished_at, kind, outcome, people_ms, input_tokens,
+  output_tokens, cost_micros, estimated_saved_s);
+CREATE INDEX work_units_to_first_finding ON work_units (workspace, finished_at, to_first_finding_ms);
+CREATE INDEX work_units_to_diagnosis ON work_units (workspace, finished_at, to_diagnosis_ms);
+CREATE INDEX work_units_to_approval ON work_units (workspace, finished_at, to_approval_ms);
+CREATE INDEX work_units_to_verified ON work_units (workspace, finished_at, to_verified_ms);
+
+-- Whole days (UTC) summed, so that a quarter's figures read a few hundred rows.
+CREATE TABLE daily (
+  workspace         TEXT    NOT NULL,
+  day               TEXT    NOT NULL,
+  kind              TEXT    NOT NULL,
+  outcome           TEXT    NOT NULL,
+  n                 INTEGER NOT NULL,
+  people_ms         INTEGER NOT NULL,
+  input_tokens      INTEGER NOT NULL,
+  output_tokens     INTEGER NOT NULL,
+  cost_micros       INTEGER NOT NULL,
+  estimated_saved_s INTEGER NOT NULL,
+  PRIMARY KEY (workspace, day, kind, outcome)
+) STRICT, WITHOUT ROWID;

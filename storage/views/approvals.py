@@ -1,0 +1,100 @@
+"""Approval requests and votes: pending -> approved -> consumed | denied | expired | cancelled | superseded."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from domain.canonical import digest_of
+from domain.codec import encode, timestamp
+from domain.decisions import ApprovalState
+from domain.errors import Conflict
+from domain.events import ApprovalClosed, ApprovalRequested, Envelope, VoteCast
+from domain.runs import RunStatus
+from storage.views import runs
+from storage.views.executions import Counter, count
+from storage.views.rules import must_change, text
+
+_BY_VOTE: dict[ApprovalState, Counter] = {ApprovalState.APPROVED: "approved", ApprovalState.DENIED: "denied"}
+_WITHOUT_VOTE = {ApprovalState.DENIED, ApprovalState.EXPIRED, ApprovalState.CANCELLED, ApprovalState.SUPERSEDED}
+
+
+def requested(db: sqlite3.Connection, at: Envelope, event: ApprovalRequested) -> None:
+    """A new id. The run waits, unless the request only records what would have been asked."""
+    request, action = event.request, event.request.action
+    must_change(
+        db.execute(
+            "INSERT INTO approvals (workspace, id, seq, run_id, incident_id, tool, environment, target_key,"
+            " arguments_digest, digest, expires_at, observe_only, request)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (
+                at.workspace,
+                request.id,
+                at.seq,
+                request.run_id,
+                request.incident_id,
+                action.tool,
+                action.target.environment,
+                action.target.key,
+                digest_of(encode(action.arguments)),
+                request.digest,
+                timestamp(request.expires_at),
+                request.observe_only,
+                text(request),
+            ),
+        ),
+        f"the approval request {request.id} exists already",
+    )
+    count(db, at.workspace, action.tool, action.target.environment, "proposed")
+    if not request.observe_only:
+        runs.waits(db, at.workspace, request.run_id, RunStatus.WAITING)
+
+
+def voted(db: sqlite3.Connection, at: Envelope, event: VoteCast) -> None:
+    """One vote per person, on a pending request; the vote that settles it brings its state about."""
+    vote = event.vote
+    row = db.execute(
+        "SELECT state, observe_only, run_id, tool, environment FROM approvals WHERE workspace = ? AND id = ?",
+        (at.workspace, event.approval_id),
+    ).fetchone()
+    if row is None or row[0] != ApprovalState.PENDING or row[1]:
+        raise Conflict(f"the approval request {event.approval_id} is {_standing(row)}: nobody can vote on it")
+    must_change(
+        db.execute(
+            "INSERT INTO votes (workspace, approval_id, user, seq, vote) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (at.workspace, event.approval_id, vote.user, at.seq, text(vote)),
+        ),
+        f"{vote.name or vote.user} has voted on this already",
+    )
+    if event.closes is None:
+        return
+    if event.closes not in _BY_VOTE:
+        raise Conflict(f"a vote cannot make a request {event.closes}")
+    _close(db, at, event.approval_id, event.closes, vote.name or vote.user, vote.reason)
+    count(db, at.workspace, row[3], row[4], _BY_VOTE[event.closes])
+    runs.waits(db, at.workspace, row[2], RunStatus.RUNNING)
+
+
+def closed(db: sqlite3.Connection, at: Envelope, event: ApprovalClosed) -> None:
+    """Pending or approved requests only: what was consumed or has ended stays as it is."""
+    row = db.execute(
+        "SELECT state, 0, run_id FROM approvals WHERE workspace = ? AND id = ?", (at.workspace, event.approval_id)
+    ).fetchone()
+    if row is None or row[0] not in (ApprovalState.PENDING, ApprovalState.APPROVED):
+        raise Conflict(f"the approval request {event.approval_id} is {_standing(row)}: it cannot be closed")
+    if event.state not in _WITHOUT_VOTE:
+        raise Conflict(f"an approval request cannot end as {event.state}")
+    _close(db, at, event.approval_id, event.state, event.by, event.reason)
+    runs.waits(db, at.workspace, row[2], RunStatus.RUNNING)
+
+
+def _close(db: sqlite3.Connection, at: Envelope, approval_id: str, state: ApprovalState, by: str, reason: str) -> None:
+    db.execute(
+        "UPDATE approvals SET state = ?, closed_by = ?, closed_reason = ?, closed_at = ? WHERE workspace = ? AND id = ?",
+        (state, by, reason, timestamp(at.at), at.workspace, approval_id),
+    )
+
+
+def _standing(row: tuple[str, int] | None) -> str:
+    if row is None:
+        return "unknown"
+    return "only recorded, because the agent observes" if row[1] and row[0] == ApprovalState.PENDING else row[0]

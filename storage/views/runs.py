@@ -1,0 +1,54 @@
+"""Runs: started once, finished once, waiting while an approval of theirs is open."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from domain.codec import timestamp
+from domain.events import Envelope, RunFinished, RunStarted
+from domain.runs import RunStatus
+from storage.views.rules import must_change, text
+
+
+def started(db: sqlite3.Connection, at: Envelope, event: RunStarted) -> None:
+    """A new id."""
+    spec = event.spec
+    must_change(
+        db.execute(
+            "INSERT INTO runs (workspace, id, seq, incident_id, spec, status, started_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT DO NOTHING",
+            (at.workspace, spec.id, at.seq, spec.incident_id, text(spec), RunStatus.RUNNING, timestamp(at.at)),
+        ),
+        f"the run {spec.id} exists already",
+    )
+
+
+def stepped(db: sqlite3.Connection, at: Envelope) -> None:
+    """Unfinished runs only."""
+    must_change(
+        db.execute(
+            "UPDATE runs SET steps = steps + 1 WHERE workspace = ? AND id = ? AND status <> 'finished'",
+            (at.workspace, at.run_id),
+        ),
+        f"the run {at.run_id or '(none)'} is not going on, so it makes no step",
+    )
+
+
+def finished(db: sqlite3.Connection, at: Envelope, event: RunFinished) -> None:
+    """Unfinished runs only."""
+    must_change(
+        db.execute(
+            "UPDATE runs SET status = 'finished', finished_at = ?, outcome = ?, reason = ?"
+            " WHERE workspace = ? AND id = ? AND status <> 'finished'",
+            (timestamp(at.at), event.outcome, event.reason, at.workspace, at.run_id),
+        ),
+        f"the run {at.run_id or '(none)'} is not going on, so it cannot finish",
+    )
+
+
+def waits(db: sqlite3.Connection, workspace: str, run_id: str, status: RunStatus) -> None:
+    """The run waits for a person from here on, or no longer does."""
+    db.execute(
+        "UPDATE runs SET status = ? WHERE workspace = ? AND id = ? AND status <> 'finished'",
+        (status, workspace, run_id),
+    )
