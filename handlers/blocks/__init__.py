@@ -38,7 +38,7 @@ def view_problems(view: object) -> list[Problem]:
     if not isinstance(view, dict):
         return [Problem("/view", "must provide an object", "wrong_type")]
     kind: Surface = "home" if view.get("type") == "home" else "modal"
-    if view.get("type") not in VIEWS:
+    if str(view.get("type")) not in VIEWS:
         return [Problem("/view/type", f"unsupported type: {view.get('type')}", "unknown_type")]
     found = list(shaped(VIEWS[kind])(view, "/view"))
     blocks = view.get("blocks")
