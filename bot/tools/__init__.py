@@ -1,0 +1,70 @@
+"""The tools: what the model may ask for, what policy decides on, what runs. Each vendor's are in files of its name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bot.tools.kubernetes_client import KubernetesClient, open_client
+from bot.tools.kubernetes_reads import read_tools
+from bot.tools.kubernetes_writes import write_tools
+from domain.ports import Tool
+
+TOOL_NAMES: tuple[str, ...] = (
+    "kubernetes_get",
+    "kubernetes_list",
+    "kubernetes_events",
+    "kubernetes_logs",
+    "kubernetes_rollout_history",
+    "kubernetes_rollback",
+    "kubernetes_restart",
+    "kubernetes_scale",
+    "kubernetes_set_resources",
+    "kubernetes_cordon",
+    "kubernetes_patch",
+    "kubernetes_delete_pod",
+)
+
+NO_CLUSTER = "No cluster: set KUBECONFIG to a kubeconfig, or run inside a cluster with a service account."
+
+
+@dataclass(frozen=True)
+class Clients:
+    """The connections that tools work through; None where a system is not configured. A new system is a field here."""
+
+    kubernetes: KubernetesClient | None = None
+
+
+@dataclass(frozen=True)
+class Toolbox:
+    """The tools of the configured systems, and a sentence on each system that is not. `close` it at the end."""
+
+    tools: tuple[Tool, ...]
+    notes: tuple[str, ...]
+    clients: Clients
+
+    async def close(self) -> None:
+        """End the connections."""
+        if self.clients.kubernetes is not None:
+            await self.clients.kubernetes.close()
+
+
+async def connect(kubeconfig: str, environment: Callable[[str], str]) -> Toolbox:
+    """The tools of what is configured. Raises SettingsError where a setting cannot be used; talks to nothing yet.
+
+    `kubeconfig` is a path (or several, as kubectl reads them), empty for the pod's service account where there is one.
+    """
+    in_cluster = bool(os.environ.get("KUBERNETES_SERVICE_HOST"))
+    if not kubeconfig and not in_cluster:
+        return Toolbox((), (NO_CLUSTER,), Clients())
+    clients = Clients(kubernetes=await open_client(kubeconfig))
+    return Toolbox(build_tools(clients, environment), (), clients)
+
+
+def build_tools(clients: Clients, environment: Callable[[str], str]) -> tuple[Tool, ...]:
+    """Every tool of the systems there are; `environment` names the environment of a namespace."""
+    tools: tuple[Tool, ...] = ()
+    if clients.kubernetes is not None:
+        tools += read_tools(clients.kubernetes, environment) + write_tools(clients.kubernetes, environment)
+    return tools

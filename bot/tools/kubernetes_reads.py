@@ -1,0 +1,171 @@
+"""The Kubernetes tools that only look."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from bot.tools import kubernetes_arguments as given
+from bot.tools.kubernetes_client import KubernetesClient, Obj
+from bot.tools.kubernetes_kinds import EVENT, KINDS
+from bot.tools.kubernetes_objects import at, clean, listed, when
+from bot.tools.kubernetes_render import show_events, show_history, show_list, show_log, show_object
+from bot.tools.kubernetes_rollout import history
+from bot.tools.spec import Arguments, ReadTool
+from domain.actions import Target
+
+Environment = Callable[[str], str]
+
+_EVENTS = 2000
+_LOG_BYTES = 1024 * 1024
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-Z\\-_]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+def read_tools(client: KubernetesClient, environment: Environment) -> tuple[ReadTool, ...]:
+    """Every read of one cluster. `environment` names the environment of a namespace."""
+
+    def about(kind: str = "", name: str = "name") -> Callable[[Arguments], Target]:
+        def target(arguments: Arguments) -> Target:
+            namespace = arguments.get("namespace", "")
+            found = str(arguments.get("kind") or kind)
+            return Target("kubernetes", environment(namespace), namespace, found, str(arguments.get(name, "")))
+
+        return target
+
+    async def get(arguments: Arguments) -> Any:
+        kind = KINDS[arguments["kind"]]
+        return clean(await client.get(kind, arguments["namespace"], arguments["name"]))
+
+    async def many(arguments: Arguments) -> Any:
+        return await _list(client, arguments)
+
+    async def events(arguments: Arguments) -> Any:
+        return await _events(client, arguments)
+
+    async def logs(arguments: Arguments) -> Any:
+        return await _logs(client, arguments)
+
+    async def revisions(arguments: Arguments) -> Any:
+        return await history(client, arguments["namespace"], arguments["name"], arguments["revision"])
+
+    return (
+        ReadTool(
+            "kubernetes_get",
+            "One Kubernetes object with its spec and status. ConfigMaps show keys only; Secrets are never read.",
+            given.Get,
+            about(),
+            get,
+            show_object,
+        ),
+        ReadTool(
+            "kubernetes_list",
+            "Kubernetes objects of one kind with their state, one line each. Narrow with a namespace and label selector.",
+            given.List,
+            about(),
+            many,
+            show_list,
+        ),
+        ReadTool(
+            "kubernetes_events",
+            "Recent Kubernetes events of a namespace, newest first; kind and name narrow to events of exactly that object"
+            " (a Deployment's pods have their own).",
+            given.Events,
+            about(),
+            events,
+            show_events,
+        ),
+        ReadTool(
+            "kubernetes_logs",
+            "The last lines of a container's log; previous=true for the run before its last restart (why it crashed).",
+            given.Logs,
+            about("Pod", "pod"),
+            logs,
+            show_log,
+        ),
+        ReadTool(
+            "kubernetes_rollout_history",
+            "A Deployment's revisions with images and ready pods, the last good one, and what changed from it to the"
+            " current one.",
+            given.History,
+            about("Deployment"),
+            revisions,
+            show_history,
+        ),
+    )
+
+
+async def _list(client: KubernetesClient, arguments: Arguments) -> Obj:
+    kind = KINDS[arguments["kind"]]
+    items, more = await client.objects(
+        kind, arguments["namespace"], labels=arguments["label_selector"], limit=arguments["limit"], keep=listed
+    )
+    return {
+        "kind": kind.name,
+        "namespace": arguments["namespace"],
+        "items": items,
+        "more": more,
+        "read_at": _now(),
+    }
+
+
+async def _events(client: KubernetesClient, arguments: Arguments) -> Obj:
+    wanted = (("involvedObject.kind", arguments["kind"]), ("involvedObject.name", arguments["name"]))
+    fields = ",".join(f"{key}={value}" for key, value in wanted if value)
+    # the API lists events by name, not by time: all of them are needed to find the newest
+    found, more = await client.objects(EVENT, arguments["namespace"], fields=fields, limit=_EVENTS, keep=kube_event)
+    found.sort(key=lambda item: item["last"], reverse=True)
+    limit = arguments["limit"]
+    return {
+        "namespace": arguments["namespace"],
+        "items": found[:limit],
+        "more": more or len(found) > limit,
+        "read_at": _now(),
+    }
+
+
+def kube_event(event: Obj) -> Obj:
+    """A KubeEvent in the few fields that matter; `first` and `last` are RFC 3339 whatever wrote it."""
+    series, involved = event.get("series") or {}, event.get("involvedObject") or {}
+    moments = (series.get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"))
+    made = at(event, "metadata", "creationTimestamp")
+    last = next((found for found in (when(text) for text in (*moments, made) if text) if found), None)
+    first = when(event.get("firstTimestamp") or event.get("eventTime") or made)
+    return {
+        "type": str(event.get("type") or "Normal"),
+        "reason": str(event.get("reason") or ""),
+        "message": str(event.get("message") or event.get("note") or "")[:1024],
+        "count": int(series.get("count") or event.get("count") or 1),
+        "first": _stamp(first),
+        "last": _stamp(last),
+        "kind": str(involved.get("kind") or ""),
+        "name": str(involved.get("name") or ""),
+        "uid": str(involved.get("uid") or ""),
+        "source": str(at(event, "source", "component") or event.get("reportingComponent") or ""),
+    }
+
+
+async def _logs(client: KubernetesClient, arguments: Arguments) -> Obj:
+    query = [("tailLines", str(arguments["tail_lines"])), ("limitBytes", str(_LOG_BYTES))]
+    query += [("container", arguments["container"])] if arguments["container"] else []
+    query += [("previous", "true")] if arguments["previous"] else []
+    text = await client.log(arguments["namespace"], arguments["pod"], query)
+    lines = [_ESCAPES.sub("", line.rpartition("\r")[2] or line.rstrip("\r")) for line in text.split("\n")]
+    return {
+        "namespace": arguments["namespace"],
+        "pod": arguments["pod"],
+        "container": arguments["container"],
+        "previous": arguments["previous"],
+        "lines": lines[:-1] if lines and not lines[-1] else lines,
+        "cut": len(text.encode()) >= _LOG_BYTES,
+        "read_at": _now(),
+    }
+
+
+def _stamp(moment: datetime | None) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else ""
+
+
+def _now() -> str:
+    return _stamp(datetime.now(UTC))
