@@ -188,7 +188,10 @@ class Interactivity:
         }
         answer = await self._ask("slash_commands", payload, user, room, what=command)
         if answer.get("text") or answer.get("blocks"):
-            self._say(room, user, answer)
+            try:
+                self._say(room, user, answer)
+            except ApiError as refusal:
+                return {"error": refusal.code, **refusal.more}
         return answer
 
     def _with_names(self, text: str) -> str:
@@ -220,8 +223,10 @@ class Interactivity:
         }
         return await self._ask("interactive", payload, user, room, message)
 
-    def respond(self, hook: Hook, answer: Json) -> None:
+    def respond(self, hook: Hook, answer: object) -> None:
         """What the app sent to a response URL; ApiError when Slack would refuse it."""
+        if not isinstance(answer, dict):
+            raise ApiError("invalid_payload")
         state = self._core.state
         room = state.rooms[hook.channel]
         ephemeral = next((m for m in state.ephemerals if m["ts"] == hook.message_ts), None)

@@ -97,9 +97,12 @@ def post(desk: Desk, room: Room, author: Json, content: Json) -> Json:
     state = desk.state
     ts = state.new_ts()
     message: Json = {"type": "message", **author, "text": "", **content, "ts": ts}
+    parent = room.messages.get(message.get("thread_ts", ""))
+    if parent and "user" in parent:
+        message["parent_user_id"] = parent["user"]
     room.messages[ts] = message
     state.tell("message", channel=room.id, message=message)
-    if parent := room.messages.get(message.get("thread_ts", "")):
+    if parent:
         _count_replies(state, room, parent)
         # The status line of a thread ends when the app says something in it.
         if message.get("bot_id") == state.app.bot_id:

@@ -136,17 +136,19 @@ class PageApi:
         return {"ts": await self._people.say(body["user"], body["channel"], body["text"], body.get("thread_ts"))}
 
     async def _click(self, body: Json) -> Json:
-        place = self._people.place(body["user"], body.get("container", "message"), body)
+        people, user = self._people, body["user"]
+        place = people.place(user, body.get("container", "message"), body)
         value = body.get("selected", body.get("value"))
-        answer = await self._people.interactivity.click(
-            body["user"],
-            place,
-            body["action_id"],
-            block_id=body.get("block_id"),
-            value=value,
-            state=body.get("state"),
+        return _said(
+            await people.use(
+                user,
+                place,
+                body["action_id"],
+                block_id=body.get("block_id"),
+                value=value,
+                state=body.get("state"),
+            )
         )
-        return _said(answer)
 
     async def _submit(self, body: Json) -> Json:
         return _said(await self._people.submit(body["user"], body["view_id"], body.get("values") or {}))

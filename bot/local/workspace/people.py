@@ -17,13 +17,9 @@ class People:
 
     def __init__(self, core: Core, commands: Collection[Command], shortcuts: Collection[Shortcut]) -> None:
         self._core = core
-        self._interactivity = Interactivity(core)
+        self.interactivity = Interactivity(core)
         self._commands = commands
         self._shortcuts = shortcuts
-
-    @property
-    def interactivity(self) -> Interactivity:
-        return self._interactivity
 
     def menu(self) -> Json:
         """The app's commands and shortcuts, for the composer and the message menu."""
@@ -114,48 +110,54 @@ class People:
                 return on_message(room, message)
         return on_message(room, self._message(room, ts))
 
-    async def click(
+    async def use(
         self,
         user: str,
-        channel: str,
-        ts: str,
+        place: Place,
         action_id: str,
-        state: Json | None = None,
         *,
-        value: Any = None,
         block_id: str | None = None,
+        value: Any = None,
+        state: Json | None = None,
     ) -> Json:
-        """A person presses an element of a message (or of an ephemeral to them); returns what the ack carried.
+        """A person uses an element of a place; returns what the ack carried.
 
-        `value` chooses an option or a feedback button. {"error": "operation_timeout"} when nobody acknowledged.
+        `value` chooses an option or a feedback button; `state` is what else stands in inputs there.
+        {"error": "operation_timeout"} when nobody acknowledged.
         """
-        place = self.place(user, "message", {"channel": channel, "ts": ts})
         actor = self._core.state.user_id(user)
-        return await self._interactivity.click(actor, place, action_id, block_id=block_id, value=value, state=state)
+        return await self.interactivity.click(actor, place, action_id, block_id=block_id, value=value, state=state)
+
+    async def click(
+        self, user: str, channel: str, ts: str, action_id: str, state: Json | None = None, *, value: Any = None
+    ) -> Json:
+        """A person presses an element of a message, or of an ephemeral to them; see `use`."""
+        place = self.place(user, "message", {"channel": channel, "ts": ts})
+        return await self.use(user, place, action_id, value=value, state=state)
 
     async def press(self, user: str, action_id: str, *, view_id: str | None = None, value: Any = None) -> Json:
-        """A person presses an element of an open modal, or of the App Home without `view_id`."""
+        """A person presses an element of an open modal, or of the App Home without `view_id`; see `use`."""
         place = self.place(user, "view" if view_id else "home", {"view_id": view_id})
-        return await self._interactivity.click(self._core.state.user_id(user), place, action_id, value=value)
+        return await self.use(user, place, action_id, value=value)
 
     async def submit(self, user: str, view_id: str, values: Json) -> Json:
         """A person submits a modal with {block_id: {action_id: value}}; returns what the ack carried."""
-        return await self._interactivity.submit(self._core.state.user_id(user), view_id, values)
+        return await self.interactivity.submit(self._core.state.user_id(user), view_id, values)
 
     async def close_view(self, user: str, view_id: str) -> Json:
         """A person closes a modal."""
-        return await self._interactivity.close(self._core.state.user_id(user), view_id)
+        return await self.interactivity.close(self._core.state.user_id(user), view_id)
 
     async def command(self, user: str, channel: str, text: str, command: str = "/agent") -> Json:
         """A person runs a slash command; returns the immediate response."""
         room = self._writable(channel)
-        return await self._interactivity.command(self._core.state.user_id(user), room, text, command)
+        return await self.interactivity.command(self._core.state.user_id(user), room, text, command)
 
     async def shortcut(self, user: str, callback_id: str, channel: str, ts: str) -> Json:
         """A person picks a message shortcut from a message's menu; returns what the ack carried."""
         room = self._core.state.room(channel)
         message = self._message(room, ts)
-        return await self._interactivity.shortcut(self._core.state.user_id(user), callback_id, room, message)
+        return await self.interactivity.shortcut(self._core.state.user_id(user), callback_id, room, message)
 
     async def open_home(self, user: str) -> None:
         """A person opens the app's Home tab."""

@@ -220,8 +220,11 @@ def _decoded(value: Any) -> Any:
 def paged(items: list[Any], args: Json, default: int = 100) -> tuple[list[Any], str]:
     """One page of `items` and the cursor of the next one, "" at the end."""
     cursor = str(args.get("cursor") or "")
-    if cursor and not (cursor.startswith("page:") and cursor[5:].isdigit()):
+    if cursor and not (cursor.startswith("page:") and cursor[5:].isdigit() and len(cursor) < 15):
         raise ApiError("invalid_cursor")
-    start, size = int(cursor[5:] or 0), max(1, min(int(args.get("limit") or default), 999))
+    limit = str(args.get("limit") or default)
+    if not limit.isdigit() or len(limit) > 6:
+        raise ApiError("invalid_limit")
+    start, size = int(cursor[5:] or 0), max(1, min(int(limit), 1000))
     rest = start + size
     return items[start:rest], f"page:{rest}" if rest < len(items) else ""

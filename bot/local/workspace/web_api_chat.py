@@ -196,16 +196,15 @@ async def thread_status(call: Call) -> Json:
     if thread_ts not in room.messages:
         raise ApiError("invalid_thread_ts")
     status, loading = str(call.args.get("status") or ""), call.args.get("loading_messages") or []
-    if len(loading) > 10:
+    if not isinstance(loading, list) or len(loading) > 10:
         raise ApiError("invalid_arguments")
     set_status(call.state, room.id, thread_ts, status, loading)
     if status:
-        call.core.delivery.spawn(_expire(call.state, room.id, thread_ts))
+        call.core.delivery.spawn(_expire(call.state, room.id, thread_ts, call.state.statuses[room.id, thread_ts]))
     return {}
 
 
-async def _expire(state: State, channel: str, thread_ts: str) -> None:
-    shown = state.statuses[channel, thread_ts]
+async def _expire(state: State, channel: str, thread_ts: str, shown: Json) -> None:
     await state.clock.sleep(STATUS_SECONDS)
     if state.statuses.get((channel, thread_ts)) is shown:
         set_status(state, channel, thread_ts, "", [])

@@ -214,11 +214,16 @@ class Workspace:
 
     # ---- what an administrator, or bad luck, does ----
 
-    def edit(self, channel: str, ts: str, text: str) -> None:
-        """The writer of a message changes it."""
+    def edit(
+        self, channel: str, ts: str, text: str, attachments: list[Json] | None = None, blocks: list[Json] | None = None
+    ) -> None:
+        """The writer of a message, person or bot, changes it."""
         room = self._state.room(channel)
-        edited = {"user": room.messages[ts].get("user"), "ts": self._state.new_ts()}
-        verbs.edit(self._core.desk, room, ts, {"text": text, "edited": edited}, ("blocks",))
+        writer = room.messages[ts].get("user") or room.messages[ts].get("bot_id")
+        made: Json = {"text": text, "edited": {"user": writer, "ts": self._state.new_ts()}}
+        made |= {"attachments": attachments} if attachments is not None else {}
+        made |= {"blocks": verbs.with_block_ids(blocks)} if blocks is not None else {}
+        verbs.edit(self._core.desk, room, ts, made, () if blocks is not None else ("blocks",))
 
     def delete(self, channel: str, ts: str) -> None:
         """Somebody deletes a message."""
