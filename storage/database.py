@@ -1,13 +1,12 @@
-"""The SQLite file: connections, the one writer per workspace, migrations, and errors in plain sentences."""
+"""The SQLite file: connections, the one process that owns it, migrations, and errors in plain sentences."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-import re
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -25,7 +24,6 @@ BUSY_S = 5.0
 """How long a statement waits for another process's lock before it gives up."""
 
 _APPLICATION_ID = 0x50414731  # "PAG1", in the file's header: tells our database from another program's
-_WORKSPACE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _REASONS = {
     "SQLITE_FULL": "the disk is full",
     "SQLITE_READONLY": "the database is read-only",
@@ -41,8 +39,7 @@ _REASONS = {
 class Connection(aiosqlite.Connection):
     """An SQLite connection on its own thread, that can also run a whole function there in one hop."""
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        uri = path.absolute().as_uri() + ("?mode=ro" if read_only else "")
+    def __init__(self, uri: str) -> None:
         super().__init__(partial(sqlite3.connect, uri, uri=True, isolation_level=None, timeout=BUSY_S), 64)
 
     async def __aenter__(self) -> Self:
@@ -71,27 +68,53 @@ def sentence(error: sqlite3.Error, doing: str) -> str:
 
 
 @contextmanager
-def owned(path: Path, workspace: str) -> Iterator[None]:
-    """Be the one process that records this workspace: an advisory lock beside the database, gone with the process.
+def owned(path: Path) -> Iterator[None]:
+    """Be the one process that writes this database: an advisory lock on `<path>.lock`, gone with the process.
 
-    One writer is what makes the head of the chain knowable without asking. Readers need no lock. Raises JournalError.
+    One writer is what makes the head of a chain knowable without asking. Readers need no lock. The lock is not on the
+    database itself, because closing any descriptor of that file would drop SQLite's own locks. Raises JournalError.
     """
-    if not _WORKSPACE.fullmatch(workspace):
-        raise JournalError(f"{workspace!r} is not a workspace: letters, digits, - and _ only, at most 64")
     try:
-        descriptor = os.open(f"{path}.{workspace}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise JournalError(f"cannot open the database {path}: {error.strerror}") from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise JournalError(
-                f"another process is recording into {path} for the workspace {workspace}: stop it first"
-            ) from error
+            raise JournalError(f"another process is writing {path}: stop it first, or use another database") from error
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def looking_at(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that cannot write, in one snapshot; works beside a writer. Raises JournalError, NewerDatabase."""
+    if not path.exists():
+        raise JournalError(f"there is no database at {path}")
+    try:
+        with closing(sqlite3.connect(read_only(path), uri=True, isolation_level=None, timeout=BUSY_S)) as connection:
+            connection.execute("BEGIN")
+            check(connection, path)
+            yield connection
+    except sqlite3.Error as error:
+        raise JournalError(sentence(error, f"cannot read {path}")) from error
+
+
+def read_only(path: Path) -> str:
+    """The URI that opens a database for reading only."""
+    return f"{path.absolute().as_uri()}?mode=ro"
+
+
+def workspaces(connection: sqlite3.Connection) -> list[str]:
+    """The workspaces that have events: one index look-up each."""
+    found = connection.execute(
+        "WITH RECURSIVE each (name) AS (SELECT min(workspace) FROM events UNION ALL"
+        " SELECT (SELECT min(workspace) FROM events WHERE workspace > each.name) FROM each WHERE name IS NOT NULL)"
+        " SELECT name FROM each WHERE name IS NOT NULL"
+    )
+    return [str(name) for (name,) in found]
 
 
 def check(connection: sqlite3.Connection, path: Path) -> int:

@@ -10,7 +10,7 @@ import os
 import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -22,7 +22,7 @@ from domain.errors import AgentError, JournalError
 from domain.events import Draft, Envelope, body_of
 from storage import views
 from storage.chain import GENESIS, hash_of_body, hash_of_event
-from storage.database import Connection, owned, prepare, sentence, transaction
+from storage.database import BUSY_S, Connection, owned, prepare, projections, read_only, sentence, transaction
 from storage.reader import Reader
 
 _MOST_APPENDS = 512  # in one commit: bounds how long one append can wait for others
@@ -37,15 +37,15 @@ async def open_journal(
 ) -> AsyncIterator[SqliteJournal]:
     """Open, migrate and own a workspace's journal; closed, with everything appended on disk, on the way out.
 
-    Raises JournalError where the file cannot be used or another process records this workspace, NewerDatabase where a
-    newer version wrote it.
+    Raises JournalError where the file cannot be used or another process owns it, NewerDatabase where a newer version
+    wrote it.
     """
     path = Path(path)
-    with owned(path, workspace):
+    with owned(path):
         try:
-            async with Connection(path) as writing:
+            async with Connection(path.absolute().as_uri()) as writing:
                 await writing.run(lambda db: _lay(db, path))
-                async with Connection(path, read_only=True) as reading:
+                async with Connection(read_only(path)) as reading:
                     journal = SqliteJournal(writing, reading, workspace, clock)
                     try:
                         yield journal
@@ -55,9 +55,23 @@ async def open_journal(
             raise JournalError(sentence(error, f"cannot open the database {path}")) from error
 
 
-def _lay(db: sqlite3.Connection, path: Path) -> None:
-    prepare(db, path)
-    views.ensure(db)
+def migrate(path: str | Path) -> list[str]:
+    """Bring a database to this version without recording anything; what was applied, by name. Raises as `open_journal`."""
+    path = Path(path)
+    with owned(path):
+        try:
+            with closing(sqlite3.connect(path, isolation_level=None, timeout=BUSY_S)) as db:
+                return _lay(db, path)
+        except sqlite3.Error as error:
+            raise JournalError(sentence(error, f"cannot open the database {path}")) from error
+
+
+def _lay(db: sqlite3.Connection, path: Path) -> list[str]:
+    applied = prepare(db, path)
+    if views.current(db) != projections()[1]:
+        views.rebuild(db)
+        applied.append("projections")
+    return applied
 
 
 @dataclass(frozen=True)
@@ -106,6 +120,10 @@ class SqliteJournal(Reader):
             yield subscription
         finally:
             self._subscribers.discard(subscription)
+
+    async def rebuild(self) -> int:
+        """Drop every projection and fold the whole log again; the number of events folded. Appends wait meanwhile."""
+        return await self._writing.run(views.rebuild)
 
     async def close(self) -> None:
         """Write what waits, then stop taking events."""

@@ -18,7 +18,7 @@ from domain.events import Envelope
 from domain.ports import Message, RunRow
 from domain.work import Rollup
 from storage import rollups, rows
-from storage.database import Connection, check, projections, scripts, sentence
+from storage.database import Connection, check, projections, read_only, scripts, sentence
 from storage.views import ENVELOPE, current, envelope
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ async def read_journal(path: str | Path, workspace: str) -> AsyncIterator[Reader
     if not path.exists():
         raise JournalError(f"there is no database at {path}")
     try:
-        async with Connection(path, read_only=True) as connection:
+        async with Connection(read_only(path)) as connection:
             await connection.run(lambda db: _refuse_old(db, path))
             yield Reader(connection, workspace)
     except sqlite3.Error as error:

@@ -120,13 +120,6 @@ def fold(db: sqlite3.Connection, at: Envelope) -> None:  # noqa: C901 – one li
             assert_never(at.event)
 
 
-def ensure(db: sqlite3.Connection) -> None:
-    """Lay the projections, or lay them again where another version of schema.sql laid them."""
-    _, digest = projections()
-    if current(db) != digest:
-        rebuild(db)
-
-
 def current(db: sqlite3.Connection) -> str:
     """The digest of the schema.sql that laid this database's projections."""
     row = db.execute("SELECT value FROM meta WHERE name = 'projections'").fetchone()
