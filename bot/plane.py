@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot import explain, metrics, voting
+from bot import explain, metrics, undo, voting
 from bot.agent.loop import advance
 from bot.agent.world import World, log
 from bot.incidents import OpenIncidents
@@ -153,6 +153,12 @@ class Plane:
     async def propose_edit(self, approval_id: str, user: str, arguments: Mapping[str, Any]) -> ApprovalRequest | None:
         """A new proposal in place of an open one, with a new digest; its editor cannot vote. Raises NotAllowed, BadInput."""
         return await voting.edit(self.world, approval_id, user, arguments)
+
+    async def propose_undo(self, approval_id: str, user: str) -> str:
+        """Propose the stored undo of an execution in a run of its own; its id. Raises NotAllowed, BadInput."""
+        run_id = await undo.propose_undo(self.world, approval_id, user, self.mode)
+        self._workers.enqueue(run_id)
+        return run_id
 
     async def why(self, reference: str) -> str:
         """Why an action was decided as it was."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from bot import metrics
 from bot.agent import approve, execute
-from bot.agent.outcome import machine_ms, outcome_of, result_of, work_unit
+from bot.agent.outcome import outcome_of, result_of, work_unit
 from bot.agent.reading import read
 from bot.agent.step import is_write, propose
 from bot.agent.world import Journey, World, log
@@ -319,7 +319,7 @@ class _Passage:
 
     async def _finish(self, outcome: RunOutcome, reason: str) -> None:
         now, run = self.world.clock(), self.run
-        spent = machine_ms(run, now)
+        spent = round(budget.machine_time(run, now).total_seconds() * 1000)
         await self.journey.record(RunFinished(outcome, reason, spent), WorkUnitRecorded(work_unit(run, outcome, now)))
         metrics.runs_finished.labels(outcome.value).inc()
         metrics.run_seconds.observe(spent / 1000)

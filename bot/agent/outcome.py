@@ -43,11 +43,6 @@ def outcome_of(run: Run) -> tuple[RunOutcome, str]:
     return RunOutcome.DIAGNOSED, "diagnosed; no change was proposed"
 
 
-def machine_ms(run: Run, now: datetime) -> int:
-    """The run's time without the time that people took, in milliseconds."""
-    return max(0, _ms(run.started_at, now) - people_ms(run))
-
-
 def people_ms(run: Run) -> int:
     """From card shown to decided, summed over the run's approval requests, in milliseconds."""
     total = 0

@@ -9,7 +9,7 @@ from typing import Any, TypeGuard
 
 from bot import metrics
 from bot.agent.world import Journey, World
-from domain.actions import Action, Effect
+from domain.actions import Action, Effect, Mode
 from domain.canonical import digest_of, plain
 from domain.decisions import Decision, Outcome
 from domain.errors import ArgumentsRefused, ChatError, ToolError
@@ -41,7 +41,7 @@ async def propose(journey: Journey, call: Call) -> list[Event]:
             action = await observe(action, tool)
         except ToolError as error:
             return [failed(asked, f"{asked.tool} cannot be proposed: {journey.world.redactor.text(str(error)).text}")]
-        refusal = await _standing_no(journey.world, action)
+        refusal = budget.out_of_actions(journey.run) or await _standing_no(journey.world, action)
         if refusal:
             return [_refused(asked, refusal)]
     return await decided(journey, asked, action)
@@ -88,7 +88,8 @@ async def decide(world: World, run: Run, action: Action) -> tuple[Mapping[str, A
         now=now,
         policy=policy,
     )
-    decision = gate.under_mode(gate.decide(policy, situation), world.mode(), action, policy)
+    mode = Mode.OBSERVE if budget.tripped(rates) else world.mode()
+    decision = gate.under_mode(gate.decide(policy, situation), mode, action, policy)
     metrics.decisions.labels(decision.outcome.value, action.effect.value).inc()
     return situation, decision
 

@@ -17,7 +17,7 @@ from domain.ports import Chat, Directory, Journal, Model, Tool
 from domain.runs import Run
 from policies.rules import Policy
 
-log = logging.getLogger("personal_agent.agent")
+log = logging.getLogger("agent.run")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,101 @@
+"""The command line. Only what a command needs is imported, so that --help answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from domain.errors import AgentError, PolicyError, SettingsError
+
+VERSION = "0.1.0"
+
+LAZY = ("serve", "demo", "doctor", "runs", "audit", "policy", "roi", "slack", "db")
+"""The modules of bot.commands, each imported only when it is the command."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command with its arguments."""
+    top = argparse.ArgumentParser(
+        prog="personal-agent",
+        description="A Slack control plane for AI agents in incidents and CI/CD.",
+        epilog="Settings come from the environment or .env; .env.example lists every one.",
+    )
+    commands = top.add_subparsers(dest="command", metavar="command", required=True)
+    commands.add_parser("serve", help="the service: Slack, webhooks, schedules")
+    _demo(commands.add_parser("demo", help="the whole product against a stand-in world on loopback"))
+    commands.add_parser("doctor", help="check settings, Slack, approvers, cluster; a sentence and a fix for each")
+    runs = commands.add_parser("runs", help="recent runs, or one run's steps")
+    runs.add_argument("run", nargs="?", metavar="RUN")
+    runs.add_argument("--json", action="store_true", help="as JSON")
+    _audit(commands.add_parser("audit", help="the journal's proof"))
+    _policy(commands.add_parser("policy", help="check and explain the policy"))
+    roi = commands.add_parser("roi", help="what the work cost and saved, from the journal's rows")
+    roi.add_argument("--since", default="7d", metavar="PERIOD", help="such as 24h, 7d or 30d (default 7d)")
+    roi.add_argument("--json", action="store_true", help="as JSON")
+    slack = commands.add_parser("slack", help="what Slack has to know of the app")
+    actions = slack.add_subparsers(dest="action", metavar="action", required=True)
+    manifest = actions.add_parser("manifest", help="the app manifest, generated from what the code uses")
+    manifest.add_argument("--profile", choices=("minimal", "private", "agent"), default="minimal")
+    database = commands.add_parser("db", help="the database")
+    database.add_subparsers(dest="action", metavar="action", required=True).add_parser(
+        "migrate", help="bring it up to date"
+    )
+    commands.add_parser("version", help="the version")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command. Exit codes: 0 fine, 1 the check failed, 2 wrong usage or settings."""
+    options = parser().parse_args(arguments)
+    if options.command == "version":
+        print(VERSION)
+        return 0
+    command = importlib.import_module(f"bot.commands.{LAZY[LAZY.index(options.command)]}")
+    try:
+        return int(command.run(options))
+    except (SettingsError, PolicyError) as error:
+        print(f"personal-agent {options.command}: {error}", file=sys.stderr)
+        return 2
+    except AgentError as error:
+        print(f"personal-agent {options.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 0
+
+
+def _demo(demo: argparse.ArgumentParser) -> None:
+    demo.add_argument(
+        "--scenario", default="bad-rollout", metavar="NAME", help="bad-rollout, oom, image-typo, recovered"
+    )
+    demo.add_argument("--port", type=int, default=0, metavar="N", help="port of the page; 0 picks a free one")
+    demo.add_argument(
+        "--auto", action="store_true", help="play the people too, print the transcript, end when resolved"
+    )
+    demo.add_argument("--keep", action="store_true", help="keep the database, and say where it is")
+
+
+def _audit(audit: argparse.ArgumentParser) -> None:
+    actions = audit.add_subparsers(dest="action", metavar="action", required=True)
+    verify = actions.add_parser("verify", help="re-derive the chain; exit 1 and the first bad row")
+    verify.add_argument("--database", default="", metavar="FILE", help="another database than AGENT_DATABASE")
+
+
+def _policy(policy: argparse.ArgumentParser) -> None:
+    actions = policy.add_subparsers(dest="action", metavar="action", required=True)
+    for name, words in (
+        ("check", "parse, type-check and run its tests"),
+        ("test", "run its tests and name each"),
+    ):
+        action = actions.add_parser(name, help=words)
+        action.add_argument("--policy", default="", metavar="PATH", help="another folder than AGENT_POLICY")
+    explain = actions.add_parser("explain", help="what it says of an action, rule by rule")
+    explain.add_argument("situation", metavar="ACTION.json", help="tool, args, target and whatever facts are known")
+    explain.add_argument("--policy", default="", metavar="PATH", help="another folder than AGENT_POLICY")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

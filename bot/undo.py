@@ -1,0 +1,53 @@
+"""Taking an execution back: its stored undo, proposed as a run of its own that passes the gate like any other change."""
+
+from __future__ import annotations
+
+from bot.agent.world import World
+from domain.actions import Mode
+from domain.canonical import canonical, digest_of, plain
+from domain.decisions import Actor, ExecutionOutcome
+from domain.errors import BadInput, ChatError, Conflict, NotAllowed
+from domain.events import Draft, FindingsReported, RunStarted, StepPlanned
+from domain.runs import Answer, Origin, RunSpec, ToolCall
+
+
+async def propose_undo(world: World, approval_id: str, user: str, mode: Mode) -> str:
+    """Start the run that proposes it; its id. Raises NotAllowed or BadInput with a sentence for the person."""
+    approval = await world.journal.approval(approval_id)
+    execution = approval.execution if approval else None
+    if approval is None or execution is None or execution.outcome is ExecutionOutcome.FAILED:
+        raise BadInput("Nothing was executed here, so there is nothing to undo.")
+    if execution.undo is None:
+        raise BadInput("This change has no undo that the agent knows of.")
+    try:
+        person = await world.directory.person(user)
+    except ChatError as error:
+        raise NotAllowed("Slack cannot say who you are right now. Try again in a moment.") from error
+    if not person.full_member:
+        raise NotAllowed(f"Only full members of this workspace may ask for an undo ({person.why_not}).")
+    undo, request = execution.undo, approval.request
+    incident = await world.journal.incident(request.incident_id)
+    run_id = "run-" + digest_of(["undo", execution.id])[:12]
+    spec = RunSpec(
+        id=run_id,
+        incident_id=request.incident_id,
+        origin=Origin.THREAD,
+        model=world.rules.name,
+        mode=mode,
+        target=request.action.target,
+        question=f"Undo {request.action.tool} on {request.action.target}",
+        requester=user,
+        channel=incident.channel if incident else "",
+        thread_ts=incident.thread_ts if incident else "",
+    )
+    call = ToolCall("undo", undo.tool, canonical(plain(undo.arguments)).decode())
+    events = (
+        RunStarted(spec),
+        FindingsReported((), 0),
+        StepPlanned(1, "person", Answer(f"{person.name} asked to take {execution.id} back. {undo.note}", (call,)), 0),
+    )
+    try:
+        await world.journal.append(*(Draft(event, Actor("person", user), spec.incident_id, run_id) for event in events))
+    except Conflict as error:
+        raise BadInput("The undo of this change was asked for already.") from error
+    return run_id
