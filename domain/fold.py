@@ -145,7 +145,7 @@ def _after_execution(run: Run, envelope: Envelope) -> Run:
             event.approval_id,
             undo=event.action.undo,
         )
-        approval = call.approval and replace(call.approval, state=ApprovalState.CONSUMED)
+        approval = call.approval and replace(call.approval, state=ApprovalState.CONSUMED, execution=execution)
         return _put(run, replace(call, action=event.action, execution=execution, approval=approval))
     found = next(
         (call for call in run.calls.values() if _execution_id(call) == getattr(event, "execution_id", "")), None
@@ -155,7 +155,8 @@ def _after_execution(run: Run, envelope: Envelope) -> Run:
     execution = found.execution
     match event:
         case ExecutionProbed(_, arrived, detail):
-            return _put(run, replace(found, probed=True, arrived=arrived, execution=replace(execution, detail=detail)))
+            found = replace(found, probed=True, arrived=arrived)
+            execution = replace(execution, detail=detail)
         case ExecutionFinished(_, outcome, detail):
             execution = replace(execution, outcome=outcome, detail=detail)
         case VerificationPassed(_, checks):
