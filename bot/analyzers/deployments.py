@@ -7,11 +7,11 @@ from typing import Any
 
 from bot.analyzers.fields import at, clock, condition, count, mapping, number, plural, short, text, when
 from bot.analyzers.findings import finding
-from bot.analyzers.groups import Group, began, cite_logs, groups_of, last_lines
+from bot.analyzers.groups import Group, began, cite_logs, groups_of, last_lines, telling
 from bot.analyzers.memory import alternative
 from bot.analyzers.problems import Trouble, last_crash, restarts
 from bot.analyzers.proposals import rollback
-from bot.analyzers.reading import cite
+from bot.analyzers.reading import NOTHING, cite
 from bot.analyzers.rollouts import Blame, Change, blame, parse_history
 from bot.analyzers.scene import WORKLOADS, Scene
 from domain.diagnosis import Confidence, Finding
@@ -90,10 +90,12 @@ def _bad_rollout(scene: Scene, group: Group, found: Blame) -> Finding:
         f"{group.pods} of {plural(len(scene.own_pods()), 'pod')} affected, all of revision {bad.number} "
         f"({_images(bad.images)}), started {clock(bad.created_at)}. {why}"
     )
+    code = group.worst.exit_code
+    seen = group.worst.reason if code is None else f"exit code {code}, {plural(group.worst.restarts, 'restart')}"
     if bad.change_cause:
         detail += f" Change cause: {bad.change_cause}."
     if lines:
-        detail += "\nLast log lines:\n" + "\n".join(short(line) for line in lines)
+        detail += f" Its last words: {short(lines[-1])}"
     return finding(
         "deployment.bad_rollout",
         scene.target,
@@ -101,7 +103,7 @@ def _bad_rollout(scene: Scene, group: Group, found: Blame) -> Finding:
         detail,
         [
             cite(scene.history, "rollout history", _told(found.changes)),
-            cite(scene.pods, f"status of pod {group.worst.pod}", f"{group.worst.reason}, revision {bad.number}"),
+            cite(scene.pods, f"status of pod {group.worst.pod}", f"{seen}, revision {bad.number}"),
             cite_logs(logs, group, lines),
         ],
         proposal=rollback(scene.target, good.number, why) if scene.target.kind == "Deployment" else None,
@@ -245,7 +247,7 @@ def _whole(scene: Scene, have: Counts) -> Finding:
         cite(scene.workload, f"status of {target.kind} {target.name}", state),
         cite(scene.pods, "pods", f"{plural(times, 'restart')}") if times else (),
     ]
-    if not crash:
+    if crash is None:
         return finding(
             "deployment.healthy",
             target,
@@ -255,15 +257,25 @@ def _whole(scene: Scene, have: Counts) -> Finding:
             healthy=True,
             restarts=times,
         )
-    ended = f"{text(crash, 'reason') or 'ended'}, exit code {number(crash, 'exitCode')}"
+    lines = telling(scene.logs.get((crash.pod, crash.container), NOTHING))
+    said = f" Its last words before that: {short(lines[-1])}" if lines else ""
+    code = "unknown" if crash.exit_code is None else str(crash.exit_code)
     return finding(
         "deployment.recovered",
         target,
         f"{target.name} has recovered by itself: {state}",
-        f"{plural(times, 'restart')}, the last crash at {clock(when(crash, 'finishedAt'))} ({ended}); its containers have run "
-        f"since {clock(when(crash, 'finishedAt'))} without another. Nothing is proposed: nothing is broken now.",
-        cited,
+        f"Container {crash.container} last ended at {clock(crash.ended_at)} ({crash.reason or 'ended'}, exit code {code}) and "
+        f"has run since {clock(crash.runs_since)}; {plural(times, 'restart')} in all.{said} "
+        "Nothing is proposed: nothing is broken now.",
+        [
+            *cited,
+            cite(scene.logs.get((crash.pod, crash.container), NOTHING), f"logs of {crash.pod}", " | ".join(lines)),
+        ],
         healthy=True,
+        confidence=Confidence.NOT_PROVEN,
+        hypotheses=[
+            ("Why it crashed is not proven; what it needs may have been away", "Read its log and its neighbours'")
+        ],
         restarts=times,
     )
 

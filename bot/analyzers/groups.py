@@ -9,7 +9,7 @@ from datetime import datetime
 from bot.analyzers.fields import items, text, when
 from bot.analyzers.problems import Problem, Trouble
 from bot.analyzers.reading import NOTHING, Reading, cite, objects
-from bot.analyzers.scene import Scene, items_of_log
+from bot.analyzers.scene import Scene, log_lines
 from domain.diagnosis import Evidence
 
 LOG_EXCERPT = 5
@@ -61,9 +61,14 @@ def last_lines(scene: Scene, group: Group) -> tuple[list[str], Reading | None]:
     for problem in group.problems:
         reading = scene.logs.get((problem.pod, problem.container))
         if reading is not None and reading.ok:
-            lines = [line.rstrip() for line in items_of_log(reading.data) if _tells(line)]
-            return lines[-LOG_EXCERPT:], reading
+            return telling(reading), reading
     return [], None
+
+
+def telling(reading: Reading) -> list[str]:
+    """The last lines of a log read that can name a cause."""
+    lines = [line.rstrip() for line in log_lines(reading.data) if _tells(line)] if reading.ok else []
+    return lines[-LOG_EXCERPT:]
 
 
 def warning(scene: Scene, group: Group, *reasons: str, holds: str = "") -> tuple[str, Reading | None]:

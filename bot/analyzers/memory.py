@@ -21,7 +21,7 @@ _LIMIT_PATH = re.compile(r"limits\W+memory", re.IGNORECASE)
 def oom_killed(scene: Scene, group: Group) -> Finding:
     """The kernel killed a container at its memory limit: the limit, and a computed higher one."""
     worst, (lines, logs) = group.worst, last_lines(scene, group)
-    at_limit = f"at its limit of {worst.limit}" if worst.limit else "though it has no memory limit"
+    at_limit = f"at its memory limit of {worst.limit}" if worst.limit else "though it has no memory limit"
     total = len(scene.own_pods())
     proposal, reckoning = _raise(scene, group)
     detail = (
@@ -33,7 +33,7 @@ def oom_killed(scene: Scene, group: Group) -> Finding:
     return finding(
         "pod.oom_killed",
         scene.target,
-        f"{group.called[:1].upper()}{group.called[1:]} is killed for memory {at_limit}",
+        f"{group.called[:1].upper()}{group.called[1:]} is killed {at_limit}",
         detail,
         [
             cite(scene.pods, f"status of pod {worst.pod}", f"OOMKilled, limit {worst.limit or 'none'}"),

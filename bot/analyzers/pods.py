@@ -31,6 +31,13 @@ _EXIT_CODES = {
     139: "segmentation fault, SIGSEGV",
     143: "ended by SIGTERM",
 }
+_PULL_FAILURES = (
+    ("the registry refuses access", ("unauthorized", "denied", "forbidden", "no basic auth")),
+    ("the registry does not have it", ("not found", "notfound", "manifest unknown")),
+    ("the registry does not answer", ("timeout", "connection refused", "no such host", "deadline exceeded")),
+    ("the reference is malformed", ("invalid reference", "couldn't parse image", "invalidimagename")),
+)
+"""Words in a pull's error that say what kind of failure it was, the more specific first."""
 
 
 def analyze_pods(scene: Scene) -> tuple[Finding, ...]:
@@ -49,7 +56,8 @@ def _crash_loop(scene: Scene, group: Group) -> Finding:
         return _liveness(scene, group, message, cite_events(events, group, message))
     worst, (lines, logs) = group.worst, last_lines(scene, group)
     code = "an unknown code" if worst.exit_code is None else f"code {worst.exit_code}"
-    title = f"{_upper(group.called)} of {_of_pods(scene, group)} keeps crashing with exit {code}"
+    verb = "keeps crashing" if worst.restarts > 1 else "has crashed"
+    title = f"{_upper(group.called)} of {_of_pods(scene, group)} {verb} with exit {code}"
     meaning = _meaning(worst.exit_code)
     detail = (
         f"Exit {code}{meaning}, {plural(group.restarts, 'restart')} in all, last at {clock(worst.failed_at)}, "
@@ -111,15 +119,16 @@ def _exited(scene: Scene, group: Group) -> Finding:
 
 def _image_pull(scene: Scene, group: Group) -> Finding:
     worst = group.worst
-    message, events = warning(scene, group, "Failed", holds="pull")
-    reason = worst.message or message
-    title = f"The image of {group.called} cannot be pulled: {worst.image or 'unknown image'}"
+    event, events = warning(scene, group, "Failed", holds="failed to pull")
+    message = event or worst.message
+    why = _pull_failure(message)
+    title = f"{_upper(group.called)} cannot pull {worst.image or 'its image'}" + (f": {why}" if why else "")
     return finding(
         Trouble.IMAGE.value,
         scene.target,
         title,
-        f"{worst.reason} in {_of_pods(scene, group)}, image {worst.image or 'unknown'}: {short(message or reason, 500)}",
-        [_pods(scene, group, f"{worst.reason}: {reason}"), cite_events(events, group, message)],
+        f"{worst.reason} in {_of_pods(scene, group)}, image {worst.image or 'unknown'}: {short(message, 500)}",
+        [_pods(scene, group, f"{worst.reason}: {worst.message}"), cite_events(events, group, event)],
         next_steps=[
             f"Check that {worst.image or 'the image'} exists in the registry and that the namespace's pull secret may read it."
         ],
@@ -338,6 +347,11 @@ def _node_words(scene: Scene, group: Group) -> tuple[str, tuple[Evidence, ...]]:
         return "", ()
     words = "; ".join(f"{trouble.kind}: {short(trouble.message)}" for trouble in troubles)
     return f" Node {group.worst.node} reports {words}", cite(reading, f"conditions of node {group.worst.node}", words)
+
+
+def _pull_failure(message: str) -> str:
+    said = message.lower()
+    return next((words for words, signs in _PULL_FAILURES if any(sign in said for sign in signs)), "")
 
 
 def _quoted(lines: list[str]) -> str:

@@ -121,14 +121,38 @@ def restarts(pod: Mapping[str, Any]) -> int:
     return sum(count(status, "restartCount") for status in items(pod, "status", "containerStatuses"))
 
 
-def last_crash(pods: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The most recent termination that the pods' running containers remember, else an empty map."""
-    crashes = [
-        mapping(status, "lastState", "terminated")
+@dataclass(frozen=True)
+class Crash:
+    """The end that a container which runs again remembers."""
+
+    pod: str
+    container: str
+    reason: str
+    exit_code: int | None
+    ended_at: datetime | None
+    runs_since: datetime | None
+
+
+def last_crash(pods: Iterable[Mapping[str, Any]]) -> Crash | None:
+    """The most recent end that the pods' running containers remember."""
+    ends = [
+        (pod, status)
         for pod in pods
         for status in items(pod, "status", "containerStatuses")
+        if mapping(status, "lastState", "terminated") and mapping(status, "state", "running")
     ]
-    return max((crash for crash in crashes if crash), key=lambda crash: text(crash, "finishedAt"), default={})
+    if not ends:
+        return None
+    pod, status = max(ends, key=lambda pair: text(pair[1], "lastState", "terminated", "finishedAt"))
+    ended = mapping(status, "lastState", "terminated")
+    return Crash(
+        pod=name_of(pod),
+        container=text(status, "name"),
+        reason=text(ended, "reason"),
+        exit_code=number(ended, "exitCode"),
+        ended_at=when(ended, "finishedAt"),
+        runs_since=when(status, "state", "running", "startedAt"),
+    )
 
 
 def _of_containers(pod: Mapping[str, Any], now: datetime | None) -> Iterable[Problem]:

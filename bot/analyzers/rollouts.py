@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot.analyzers.fields import at, count, items, number, short, text, when
+from bot.analyzers.fields import at, clock, count, items, number, short, text, when
 from bot.analyzers.problems import Problem, Trouble
 
 SOON = timedelta(hours=1)
@@ -33,7 +33,10 @@ _NO_CHANGE = ("restartedAt", "pod-template-hash", "change-cause")
 
 @dataclass(frozen=True)
 class Revision:
-    """One revision as the history read tells it. `ready` counts the pods of it that are ready now."""
+    """One revision as the history read tells it. `ready` counts its pods that are ready now.
+
+    `returned` means that a rollback brought it back, so that it is older than its rollout.
+    """
 
     number: int
     images: dict[str, str]
@@ -41,6 +44,7 @@ class Revision:
     ready: int
     created_at: datetime | None
     change_cause: str
+    returned: bool
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ def blame(problems: Iterable[Problem], rollout: Rollout | None, began: datetime 
     if not any(explains(change, problem) for change in rollout.changes for problem in problems):
         return f"nothing that changed between revisions {good.number} and {bad.number} can cause this"
     if rollout.completed and not _soon(bad, problems, began):
-        return f"revision {bad.number} had been rolled out completely and had run well before this began"
+        return f"revision {bad.number} was rolled out completely and has run since {clock(bad.created_at)}, before this began"
     return Blame(good, bad, rollout.changes, proven=good.ready > 0)
 
 
@@ -127,10 +131,11 @@ def explains(change: Change, problem: Problem) -> bool:
 
 
 def _soon(bad: Revision, problems: Iterable[Problem], began: datetime | None) -> bool:
+    # A pod may be younger than its revision because it was moved, which says nothing about the revision; only where the
+    # revision was brought back does its oldest troubled pod tell when.
     first = min((problem.created_at for problem in problems if problem.created_at), default=None)
-    starts = [moment for moment in (bad.created_at, first) if moment]
-    # a revision that is rolled back to keeps the age of its ReplicaSet, so the younger of the two is its start
-    return began is not None and bool(starts) and began - max(starts) <= SOON
+    start = first if bad.returned else bad.created_at
+    return began is not None and start is not None and began - start <= SOON
 
 
 def _completed(data: Any) -> bool:
@@ -148,4 +153,5 @@ def _revision(item: Any) -> Revision:
         ready=count(item, "ready"),
         created_at=when(item, "created"),
         change_cause=short(text(item, "change_cause")),
+        returned=bool(at(item, "earlier")),
     )

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from bot.analyzers.fields import at, condition, count, labels, name_of, owner_of, text, when
-from bot.analyzers.problems import Problem, Trouble, problems_of
+from bot.analyzers.problems import Problem, Trouble, last_crash, problems_of
 from bot.analyzers.reading import NOTHING, Read, Reading, objects
 from domain.actions import Target
 from domain.alerts import Alert
@@ -199,6 +199,9 @@ async def _closer(scene: Scene, read: Read) -> Scene:
         for p in chosen
         if p.container and p.trouble in {Trouble.CRASH, Trouble.OOM, Trouble.EXITED, Trouble.NOT_READY}
     }
+    if not chosen and (crash := last_crash(scene.own_pods())):
+        # it has recovered: its last words are all there is to say about why
+        ran = {(crash.pod, crash.container): Problem(Trouble.CRASH, crash.pod, crash.container, restarts=1)}
     nodes = sorted({p.node for p in chosen if p.node and _blames_node(p)})
     events, logs, seen = await asyncio.gather(
         _all(_events(read, scene.target.namespace, "Pod", name) for name in about),
@@ -223,14 +226,14 @@ async def _logs(read: Read, namespace: str, problem: Problem) -> Reading:
     arguments = {"namespace": namespace, "pod": problem.pod, "container": problem.container, "tail_lines": LOG_LINES}
     previous = problem.restarts > 0 and problem.trouble is not Trouble.NOT_READY
     first = await read("kubernetes_logs", {**arguments, "previous": previous})
-    if (first.ok and items_of_log(first.data)) or not previous:
+    if (first.ok and log_lines(first.data)) or not previous:
         return first
     # the kubelet may have collected the previous container already; the present one's lines are better than none
     second = await read("kubernetes_logs", {**arguments, "previous": False})
     return second if second.ok else first
 
 
-def items_of_log(data: Any) -> list[str]:
+def log_lines(data: Any) -> list[str]:
     """The lines of a log read."""
     found = at(data, "lines")
     return [line for line in found if isinstance(line, str)] if isinstance(found, list) else []

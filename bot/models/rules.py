@@ -1,0 +1,210 @@
+"""The built-in diagnostician as a model: it proposes what the heaviest finding proposes, then concludes. No key needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from domain.canonical import canonical, digest_of
+from domain.diagnosis import Confidence, Diagnosis, Evidence, Finding, Hypothesis, Proposal
+from domain.ports import Request, ToolOffer
+from domain.runs import Answer, Call, Run, ToolCall
+
+NAME = "rules"
+MAX_EVIDENCE = 8
+MAX_STEPS = 5
+
+WHAT_IT_CAN_DO = (
+    "Name a workload and its namespace, such as: why is deployment/checkout in shop crashing?",
+    "The built-in rules look at Deployments, StatefulSets, DaemonSets, pods, Services, Nodes, Jobs and CronJobs.",
+)
+
+
+class Rules:
+    """Satisfies domain.ports.Model. Pure: the same run gives the same answer, so a replay tells the same."""
+
+    @property
+    def name(self) -> str:
+        """As the journal and the thread say it."""
+        return NAME
+
+    def request(self, run: Run, tools: Sequence[ToolOffer]) -> Request:
+        """The next turn of this run; with no tools offered it concludes."""
+        offered = sorted(tool.name for tool in tools)
+        messages = (_seen(run),)
+        tools_hash = digest_of(offered)
+
+        async def send() -> Answer:
+            return answer(run, offered)
+
+        request_hash = digest_of({"model": NAME, "messages": list(messages), "tools": tools_hash})
+        return Request(NAME, messages, tools_hash, request_hash, send)
+
+    def forget(self, run_id: str) -> None:
+        """Nothing is kept."""
+
+
+def answer(run: Run, offered: Iterable[str]) -> Answer:
+    """One turn: the heaviest finding's proposal where it was not made in this run yet, else the conclusion."""
+    found = _to_propose(run, frozenset(offered))
+    if found is not None and found.proposal is not None:
+        proposal = found.proposal
+        arguments = canonical(dict(proposal.arguments)).decode()
+        call_id = f"rules-{digest_of([proposal.tool, arguments])[:10]}"
+        text = f"{found.title}. Proposed: {proposal.tool} on {found.target}. {proposal.why}"
+        return Answer(text=text, calls=(ToolCall(call_id, proposal.tool, arguments),))
+    diagnosis = conclude(run)
+    return Answer(text=diagnosis.summary, diagnosis=diagnosis)
+
+
+def conclude(run: Run) -> Diagnosis:
+    """What is wrong as far as the findings go, what became of the proposal, and what to look at next."""
+    findings = run.findings or ()
+    broken = [found for found in findings if not found.healthy and found.code != "read.failed"]
+    if broken:
+        return _of_broken(run, broken)
+    well = [found for found in findings if found.healthy]
+    return _of_well(run, well) if well else _of_nothing(run)
+
+
+def _to_propose(run: Run, offered: frozenset[str]) -> Finding | None:
+    broken = [found for found in run.findings or () if not found.healthy]
+    if not broken or broken[0].proposal is None or broken[0].proposal.tool not in offered:
+        return None
+    # whatever became of it, whoever proposed it: a second try in the same run would be nagging
+    tried = run.executions or any(call.call.tool == broken[0].proposal.tool for call in run.calls.values())
+    return None if tried else broken[0]
+
+
+def _of_broken(run: Run, broken: list[Finding]) -> Diagnosis:
+    top, more = broken[0], broken[1:]
+    happened, done = _what_happened(run)
+    also = f" Also: {'; '.join(found.title for found in more[:3])}." if more else ""
+    confidence = _confidence(top)
+    steps = [] if done or top.proposal is None else [f"By hand: {_by_hand(top.proposal)}"]
+    steps += _strings(top.facts.get("next_steps"))
+    return Diagnosis(
+        summary=" ".join(part for part in (f"{top.title}.", happened) if part),
+        cause=top.detail + also,
+        confidence=confidence,
+        by=NAME,
+        evidence=_evidence(broken),
+        hypotheses=() if confidence is Confidence.PROVEN else _hypotheses(broken),
+        next_steps=tuple(dict.fromkeys([*steps, *_unread(run)]))[:MAX_STEPS],
+        note=_note(run),
+    )
+
+
+def _of_well(run: Run, well: list[Finding]) -> Diagnosis:
+    top = well[0]
+    happened, _ = _what_happened(run)
+    return Diagnosis(
+        summary=" ".join(part for part in (f"{top.title}.", happened or "Nothing is proposed.") if part),
+        cause=top.detail,
+        confidence=_confidence(top),
+        by=NAME,
+        evidence=_evidence(well),
+        hypotheses=_hypotheses(well),
+        next_steps=(*_strings(top.facts.get("next_steps")), *_unread(run))[:MAX_STEPS],
+        note=_note(run),
+    )
+
+
+def _of_nothing(run: Run) -> Diagnosis:
+    """Nothing was found: what was looked at, and what a person could look at next."""
+    target, happened = run.spec.target, _what_happened(run)[0]
+    looked = list(dict.fromkeys(_looked_at(call) for call in run.calls.values() if call.step == 0))
+    if not target.key or not looked:
+        summary = "Not proven: it is not clear which workload this is about."
+        cause = "The built-in rules need a workload, a Service, a node or a Job to look at."
+        steps: tuple[str, ...] = WHAT_IT_CAN_DO
+    else:
+        summary = f"Not proven: the built-in rules find nothing wrong with {target}."
+        cause = f"Looked at: {'; '.join(looked[:8])}."
+        steps = (
+            "Look at the metric that fired the alert, and at what the workload depends on.",
+            "Look at the application's own log for the time of the alert.",
+        )
+    return Diagnosis(
+        summary=" ".join(part for part in (summary, happened) if part),
+        cause=cause,
+        confidence=Confidence.NOT_PROVEN,
+        by=NAME,
+        next_steps=(*_unread(run), *steps)[:MAX_STEPS],
+        note=_note(run),
+    )
+
+
+def _what_happened(run: Run) -> tuple[str, bool]:
+    """What became of the changes proposed in this run, in a sentence each, and whether one was executed and verified."""
+    calls = [call for call in run.calls.values() if call.step > 0 and _changes(call)]
+    told = [f"{call.call.tool}: {call.result.text}" for call in calls if call.result]
+    return " ".join(told), any(call.execution and call.execution.verified for call in calls)
+
+
+def _changes(call: Call) -> bool:
+    # a refused call was never understood, so only its lack of data tells it from a read
+    return call.action.effect.value != "read" if call.action else bool(call.result and not call.result.ok)
+
+
+def _looked_at(call: Call) -> str:
+    about = str(call.action.target) if call.action else ""
+    failed = "" if call.result and call.result.ok else " (failed)"
+    return f"{call.call.tool} {about}".rstrip() + failed
+
+
+def _by_hand(proposal: Proposal) -> str:
+    arguments = proposal.arguments
+    where = f"kubectl -n {arguments.get('namespace')}"
+    if proposal.tool == "kubernetes_rollback":
+        return f"{where} rollout undo deployment/{arguments.get('name')} --to-revision={arguments.get('to_revision')}"
+    if proposal.tool == "kubernetes_set_resources":
+        what = f"{str(arguments.get('kind')).lower()}/{arguments.get('name')} -c {arguments.get('container')}"
+        parts = [
+            f"--{part}=memory={_memory(arguments, part)}" for part in ("requests", "limits") if _memory(arguments, part)
+        ]
+        return f"{where} set resources {what} {' '.join(parts)}"
+    return f"{proposal.tool} {canonical(dict(arguments)).decode()}"
+
+
+def _memory(arguments: Any, part: str) -> str:
+    amounts = arguments.get(part)
+    return str(amounts.get("memory") or "") if isinstance(amounts, dict) else ""
+
+
+def _confidence(found: Finding) -> Confidence:
+    stated = next((item for item in Confidence if item.value == found.facts.get("confidence")), Confidence.NOT_PROVEN)
+    # a claim is never more certain than its evidence
+    return stated if found.evidence else Confidence.NOT_PROVEN
+
+
+def _evidence(findings: Iterable[Finding]) -> tuple[Evidence, ...]:
+    cited = {item.id: item for found in reversed(list(findings)) for item in reversed(found.evidence)}
+    return tuple(reversed(cited.values()))[:MAX_EVIDENCE]
+
+
+def _hypotheses(findings: Iterable[Finding]) -> tuple[Hypothesis, ...]:
+    pairs = [pair for found in findings for pair in found.facts.get("hypotheses") or ()]
+    return tuple(Hypothesis(str(pair[0]), str(pair[1])) for pair in pairs if len(pair) == 2)[:3]
+
+
+def _unread(run: Run) -> list[str]:
+    return [f"{found.title}: {found.detail}" for found in run.findings or () if found.code == "read.failed"]
+
+
+def _note(run: Run) -> str:
+    return f"{run.model_failure}: built-in rules only" if run.model_failure else ""
+
+
+def _strings(value: Any) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list | tuple) else []
+
+
+def _seen(run: Run) -> dict[str, Any]:
+    """What this turn is decided from, small: the findings by code, and what became of the calls."""
+    return {
+        "question": run.spec.question,
+        "target": str(run.spec.target),
+        "findings": [[found.code, found.target.key] for found in run.findings or ()],
+        "settled": [[call.call.id, call.result.text] for call in run.calls.values() if call.step > 0 and call.result],
+    }
