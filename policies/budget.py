@@ -1,0 +1,121 @@
+"""Brakes: what one run may use, calls that repeat, and the circuit breaker over failed executions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from domain.runs import Call, Run, ToolCall
+
+MAX_FAILED_PER_HOUR = 3
+
+
+@dataclass(frozen=True)
+class Remaining:
+    """What a run has left; never below zero. Units as in Budget."""
+
+    steps: int
+    tokens: int
+    cost_micros: int
+    seconds: int
+    actions: int
+
+
+def remaining(run: Run, now: datetime) -> Remaining:
+    """The run's budget less what it used until now."""
+    budget, usage = run.spec.budget, run.usage
+    return Remaining(
+        steps=max(0, budget.steps - run.step),
+        tokens=max(0, budget.tokens - usage.input_tokens - usage.output_tokens),
+        cost_micros=max(0, budget.cost_micros - usage.cost_micros),
+        seconds=max(0, budget.seconds - int(machine_time(run, now).total_seconds())),
+        actions=max(0, budget.actions - len(run.executions)),
+    )
+
+
+def exhausted(run: Run, now: datetime) -> str:
+    """Which budget is used up, as a sentence, empty while the run may go on.
+
+    One step is kept back: the last step of a run has no tools, so that it ends in a conclusion.
+    """
+    left, budget = remaining(run, now), run.spec.budget
+    if left.steps <= 1:
+        return f"The run has used its {budget.steps} steps."
+    if left.tokens == 0:
+        return f"The run has used its {budget.tokens} tokens."
+    if left.cost_micros == 0 and run.usage.cost_micros:
+        return f"The run has used its {budget.cost_micros / 1e6:.2f} US dollars."
+    if left.seconds == 0:
+        return f"The run has used its {budget.seconds} seconds."
+    return ""
+
+
+def out_of_actions(run: Run) -> str:
+    """Why this run may change nothing more, empty while it may."""
+    actions = run.spec.budget.actions
+    return f"This run has made its {actions} changes." if len(run.executions) >= actions else ""
+
+
+def machine_time(run: Run, now: datetime) -> timedelta:
+    """How long the run has worked, without the time that it waited for people."""
+    waited = sorted(
+        (call.approval.request.requested_at, _answered(call, now)) for call in run.calls.values() if call.approval
+    )
+    total, until = (run.finished_at or now) - run.started_at, run.started_at
+    for begin, end in waited:  # waits may overlap: each moment is taken off once
+        begin = max(begin, until)
+        if end > begin:
+            total -= end - begin
+            until = end
+    return max(total, timedelta())
+
+
+def _answered(call: Call, now: datetime) -> datetime:
+    """When a call's approval request stopped waiting."""
+    approval = call.approval
+    if approval is None or approval.closed_at is not None:
+        return approval.closed_at if approval and approval.closed_at else now
+    return call.execution.started_at if call.execution else now
+
+
+def repeated(run: Run, call: ToolCall) -> str:
+    """Why this call need not be made: the same one was answered and nothing was changed since. Empty where it may go.
+
+    A call that failed once may be tried once more.
+    """
+    same, failures = _identity(call), 0
+    for earlier in reversed(list(run.calls.values())):
+        if earlier.execution is not None:
+            return ""
+        if earlier.call.id == call.id or earlier.result is None or _identity(earlier.call) != same:
+            continue
+        if earlier.result.ok:
+            cited = f" as {earlier.result.evidence_id}" if earlier.result.evidence_id else ""
+            return f"{call.tool} was called with these arguments before; its answer is above{cited}."
+        failures += 1
+        if failures == 2:
+            return f"{call.tool} failed twice with these arguments: {earlier.result.text}"
+    return ""
+
+
+def _identity(call: ToolCall) -> tuple[str, str]:
+    try:
+        arguments = json.dumps(json.loads(call.arguments or "{}"), sort_keys=True)
+    except (ValueError, RecursionError):
+        arguments = call.arguments
+    return call.tool, arguments
+
+
+def tripped(rates: Mapping[str, int], limit: int = MAX_FAILED_PER_HOUR) -> str:
+    """Why the circuit breaker is open, given the last hour's counts (`failed`); empty while it is closed."""
+    failed = rates.get("failed", 0)
+    if failed < limit:
+        return ""
+    return f"{failed} executions failed or did not help within the last hour: the agent only observes until a person looks."
+
+
+def hour_before(now: datetime) -> datetime:
+    """The start of the window that rates are counted over."""
+    return now - timedelta(hours=1)

@@ -1,0 +1,285 @@
+"""Secrets out of text and JSON, before the model, before Slack and before the journal.
+
+Four layers: *structure* (a Secret's data, an environment variable called PASSWORD …), *known values* (what this process
+itself holds, raw, in base64 and URL-encoded), *patterns* (tokens that show their maker) and *entropy* (what looks random
+and is not one of Kubernetes' own random names). What is found becomes `[secret:kind:ab12]`; the four digits are the same
+for the same value within one deployment. What cannot be examined is withheld.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import math
+import re
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+from urllib.parse import quote
+
+from policies.patterns import NAME_TRIGGERS, NAMED_VALUE, PATTERNS, is_secret_name
+
+WITHHELD = "[withheld: could not be checked for secrets]"
+MIN_KNOWN = 6
+MAX_PASSES = 4
+MAX_DEPTH = 60
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_MARK = re.compile(r"\[secret:[a-z-]{1,40}:[0-9a-f]{4}\]")
+_LONG = re.compile(r"[A-Za-z0-9+/_=-]{20,}")
+_PIECES = re.compile(r"[^/=]{16,}")
+_HEX = re.compile(r"(?:sha\d{1,3}-)?[0-9a-fA-F-]+")
+_HARMLESS = re.compile(
+    r"(?:null|none|nil|true|false|undefined|unset|empty|expired|invalid|missing|required|denied|unknown|revoked|rejected|"
+    r"not|is|was|has|the|a|an|no|yes|and|or|for|from|in|of|to|failed|error|redacted|hidden|masked|\*+|x{3,}|<[a-z _-]+>|"
+    r"\$[({]?[a-z_]+[)}]?|%[sdvq]|[0-9]{1,6})[.:!?]?",
+    re.IGNORECASE,
+)
+_NAME_OF_OBJECT = re.compile(r"[a-z][a-z0-9]*(?:[-./][a-z0-9]+)+")
+
+
+@dataclass(frozen=True)
+class Redacted:
+    """Text that may be shown, and how many secrets were taken out of it."""
+
+    text: str
+    count: int
+
+
+class Redactor:
+    """Takes secrets out. `key` is this deployment's own, `known` are secret values that it holds."""
+
+    def __init__(self, known: Iterable[str] = (), key: bytes = b"") -> None:
+        self._key = key or hashlib.sha256(b"personal-agent redaction").digest()
+        values = {value.strip() for value in known if len(value.strip()) >= MIN_KNOWN}
+        self._known = tuple(
+            (form, value) for value in sorted(values, key=lambda v: (-len(v), v)) for form in _encodings(value)
+        )
+
+    def text(self, text: str) -> Redacted:
+        """The text without secrets. Applying it again changes nothing. Never raises: what fails is withheld."""
+        try:
+            if not self._suspicious(text):
+                return Redacted(text, 0)
+            count = 0
+            for _ in range(MAX_PASSES):  # a mask can lay bare another match; the text is done when nothing is found
+                masked, found = self._pass(text)
+                if masked == text:
+                    return Redacted(text, count)
+                text, count = masked, count + found
+            return Redacted(WITHHELD, count + 1)
+        except Exception:  # noqa: BLE001 – this is the last guard before text leaves: nothing unexamined may pass
+            return Redacted(WITHHELD, 1)
+
+    def json(self, value: Any) -> tuple[Any, int]:
+        """Plain JSON without secrets, and how many were taken out. Clean input comes back as it is, not copied."""
+        try:
+            strings: list[str] = []
+            if _plain_strings(value, strings, MAX_DEPTH) and not self._suspicious("\n".join(strings)):
+                return value, 0
+            return self._json(value, MAX_DEPTH)
+        except Exception:  # noqa: BLE001 – as above
+            return WITHHELD, 1
+
+    def mask(self, kind: str, value: str) -> str:
+        """What stands for a secret value."""
+        return (
+            f"[secret:{kind}:{hmac.new(self._key, value.encode('utf-8', 'replace'), hashlib.sha256).hexdigest()[:4]}]"
+        )
+
+    # --- text ---------------------------------------------------------------------------------------------------------
+
+    def _suspicious(self, text: str) -> bool:
+        """The cheap question that almost every text answers with no."""
+        lowered = text.lower()
+        for trigger in _TRIGGERS:
+            if trigger in lowered:
+                return True
+        if any(form in text for form, _ in self._known):
+            return True
+        return any(_looks_random(run) for run in _LONG.findall(text))
+
+    def _pass(self, text: str) -> tuple[str, int]:
+        found = 0
+        for form, value in self._known:
+            if form in text:
+                found += text.count(form)
+                text = text.replace(form, self.mask("known", value))
+        lowered = text.lower()
+        for pattern in PATTERNS:
+            if any(trigger in lowered for trigger in pattern.triggers):
+                text, hits = self._sub(pattern.kind, pattern.regex, text)
+                found += hits
+        if any(trigger in lowered for trigger in NAME_TRIGGERS):
+            text, hits = self._named_values(text)
+            found += hits
+        text, hits = self._random_runs(text)
+        return text, found + hits
+
+    def _sub(self, kind: str, regex: re.Pattern[str], text: str) -> tuple[str, int]:
+        group = "secret" if "secret" in regex.groupindex else 0
+        hits = 0
+
+        def replace(match: re.Match[str]) -> str:
+            nonlocal hits
+            secret = match[group]
+            if not _MARK.sub("", secret).strip(" ;,.=-\r\n") or _HARMLESS.fullmatch(secret):
+                return match[0]
+            hits += 1
+            begin, end = match.span(group)
+            return match[0][: begin - match.start()] + self.mask(kind, secret) + match[0][end - match.start() :]
+
+        return regex.sub(replace, text), hits
+
+    def _named_values(self, text: str) -> tuple[str, int]:
+        hits = 0
+
+        def replace(match: re.Match[str]) -> str:
+            nonlocal hits
+            group = "quoted" if match["quoted"] is not None else "bare"
+            if match["name"] is None or not _is_value(match["name"], match[group], quoted=group == "quoted"):
+                return match[0]
+            hits += 1
+            return match[0][: match.start(group) - match.start()] + self.mask("named", match[group])
+
+        return NAMED_VALUE.sub(replace, text), hits
+
+    def _random_runs(self, text: str) -> tuple[str, int]:
+        hits = 0
+
+        def replace(match: re.Match[str]) -> str:
+            nonlocal hits
+            if not _looks_random(match[0]):
+                return match[0]
+            hits += 1
+            return self.mask("random", match[0])
+
+        return _LONG.sub(replace, text), hits
+
+    # --- JSON ---------------------------------------------------------------------------------------------------------
+
+    def _json(self, value: Any, depth: int) -> tuple[Any, int]:
+        if isinstance(value, str):
+            redacted = self.text(value)
+            return redacted.text, redacted.count
+        if depth == 0:
+            return WITHHELD, 1
+        if isinstance(value, Mapping):
+            return self._map(value, depth - 1)
+        if isinstance(value, list | tuple):
+            pairs = [self._json(item, depth - 1) for item in value]
+            return [item for item, _ in pairs], sum(count for _, count in pairs)
+        return value, 0
+
+    def _map(self, value: Mapping[str, Any], depth: int) -> tuple[dict[str, Any], int]:
+        result: dict[str, Any] = {}
+        total = 0
+        secret = value.get("kind") == "Secret"
+        named = is_secret_name(value["name"]) if isinstance(value.get("name"), str) else False
+        for key, inner in value.items():
+            clean = self.text(key) if isinstance(key, str) else Redacted(str(key), 0)
+            shown: Any
+            if secret and key in ("data", "stringData") and isinstance(inner, Mapping):
+                shown, count = {name: self._whole("secret-data", item) for name, item in inner.items()}, len(inner)
+            elif _hides(key, inner, named=named):
+                shown, count = self._whole("named", inner), 1
+            else:
+                shown, count = self._json(inner, depth)
+            result[clean.text] = shown
+            total += count + clean.count
+        return result, total
+
+    def _whole(self, kind: str, value: Any) -> str:
+        text = value if isinstance(value, str) else repr(value)
+        return text if _MARK.fullmatch(text) else self.mask(kind, text)
+
+
+_TRIGGERS = tuple(
+    dict.fromkeys((*(trigger for pattern in PATTERNS for trigger in pattern.triggers), *NAME_TRIGGERS, _LAST_APPLIED))
+)
+
+
+def _encodings(value: str) -> list[str]:
+    """The value as it is, URL-encoded, and what of it shows in base64 whatever stands before it."""
+    data = value.encode("utf-8", "replace")
+    forms = [value, quote(value, safe="")]
+    for lead in range(3):
+        encoded = b64encode(b"\0" * lead + data).decode().rstrip("=")
+        core = encoded[(0, 2, 3)[lead] :]
+        core = core if (lead + len(data)) % 3 == 0 else core[:-1]
+        if len(core) >= MIN_KNOWN:
+            forms += [core, core.replace("+", "-").replace("/", "_")]
+    return list(dict.fromkeys(forms))
+
+
+def _hides(key: Any, value: Any, *, named: bool) -> bool:
+    """Whether a map's entry is a secret by its place: by its own name, or as the value of a name beside it."""
+    if not isinstance(key, str) or value in ("", None) or isinstance(value, bool | Mapping | list | tuple):
+        return False
+    if isinstance(value, str) and _MARK.fullmatch(value):
+        return False
+    if key == _LAST_APPLIED or (named and key == "value"):
+        return True
+    if not is_secret_name(key):
+        return False
+    if isinstance(value, str):
+        return not (_HARMLESS.fullmatch(value) or (key.lower() == "secret" and _NAME_OF_OBJECT.fullmatch(value)))
+    return "passw" in key.lower()
+
+
+def _is_value(name: str, value: str, *, quoted: bool) -> bool:
+    """Whether what follows a secret-looking name in running text is its value, and not the next word of a sentence."""
+    if not is_secret_name(name) or _MARK.search(value) or value.startswith("[secret:") or _HARMLESS.fullmatch(value):
+        return False
+    if name.lower().startswith(("token", "secret", "credential")) and _NAME_OF_OBJECT.fullmatch(value):
+        return False
+    return quoted or "passw" in name.lower() or len(value) >= 12 or any(letter.isdigit() for letter in value)
+
+
+def _plain_strings(value: Any, into: list[str], depth: int) -> bool:
+    """Collect every string of plain JSON; False as soon as the structure itself needs a closer look."""
+    if isinstance(value, str):
+        into.append(value)
+    elif isinstance(value, Mapping):
+        if depth == 0 or value.get("kind") == "Secret":
+            return False
+        for key, inner in value.items():
+            if not isinstance(key, str) or not _plain_strings(inner, into, depth - 1):
+                return False
+            into.append(key)
+    elif isinstance(value, list | tuple):
+        return depth > 0 and all(_plain_strings(item, into, depth - 1) for item in value)
+    return True
+
+
+def _looks_random(run: str) -> bool:
+    """Whether a long run of letters and digits has a piece that is random, and no name, path, hash or word."""
+    return any(_random_piece(piece) for piece in _PIECES.findall(run))
+
+
+def _random_piece(piece: str) -> bool:
+    if _HEX.fullmatch(piece):
+        return False  # digests, uids, commit and container ids, trace ids
+    digits = sum(map(str.isdigit, piece))
+    if digits < 2 or digits == len(piece):
+        return False
+    upper, lower = piece != piece.lower(), piece != piece.upper()
+    if not (upper and lower):  # names of objects are lower-case with dashes, constants upper-case with underscores
+        return len(piece) >= 32 and "-" not in piece and "_" not in piece and digits >= len(piece) // 6
+    turns = sum(_turns(one, other) for one, other in pairwise(piece))
+    return turns * 7 >= len(piece) * 2 and _entropy(piece) >= 3.2
+
+
+def _turns(one: str, other: str) -> bool:
+    """Whether the kind of letter changes, but for the capital at the start of a word."""
+    if one.isupper():
+        return not (other.isupper() or other.islower())
+    return one.islower() != other.islower() or one.isdigit() != other.isdigit()
+
+
+def _entropy(piece: str) -> float:
+    """Shannon's entropy in bits per character."""
+    size = len(piece)
+    return -sum(count / size * math.log2(count / size) for count in Counter(piece).values())
