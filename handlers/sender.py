@@ -40,6 +40,7 @@ class Sender:
         self._idle = asyncio.Event()
         self._idle.set()
         self._closed = False
+        self._arrivals: dict[str, asyncio.Event] = {}
 
     async def start(self) -> None:
         """Take up what was left unsent, each looked for in Slack before it is posted."""
@@ -95,6 +96,20 @@ class Sender:
                 self._put(self._ops, item.key, item.priority, unsure=item.unsure, home=channel)
             lane.items.clear()
         self._settle_idle()
+
+    async def delivered(self, key: str, within_s: float) -> Message | None:
+        """The outbox row of `key` once Slack has it, at most so many seconds from now."""
+        arrived = self._arrivals.setdefault(key, asyncio.Event())
+        try:
+            row = await self._journal.message(key)
+            if row is not None and not row.ts:
+                await asyncio.wait_for(arrived.wait(), within_s)
+                row = await self._journal.message(key)
+        except TimeoutError:
+            return None
+        finally:
+            self._arrivals.pop(key, None)
+        return row if row and row.ts else None
 
     async def idle(self) -> None:
         """Until nothing is left that could be sent."""
@@ -164,6 +179,8 @@ class Sender:
         await self._journal.append(Draft(MessageSent(row.key, sent.revision, sent.channel, sent.ts), SYSTEM))
         lane.failures = 0
         lane.sent(item)
+        if item.key in self._arrivals:
+            self._arrivals[item.key].set()
         newest = await self._journal.message(item.key)
         if newest is None or newest.sent_revision >= newest.revision:
             lane.done(item)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from enum import Enum
 
 import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
 
+log = logging.getLogger("agent.slack")
 FAILURES = (SlackClientError, aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError)
 """Everything that a call of slack_sdk raises for reasons outside this process; ValueError is an unreadable answer."""
 

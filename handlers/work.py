@@ -23,9 +23,12 @@ class Work:
         running = lane in self._queues
         heapq.heappush(self._queues.setdefault(lane, []), (order(ts), self._count, job))
         if not running:
-            task = asyncio.create_task(self._run(lane), name=f"slack-work-{lane}")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._begin(lane)
+
+    def _begin(self, lane: str) -> None:
+        task = asyncio.create_task(self._run(lane), name=f"slack-work-{lane}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def drain(self) -> None:
         """Until everything submitted so far is done."""
@@ -39,7 +42,10 @@ class Work:
                 _, _, job = heapq.heappop(queue)
                 await job()
         finally:
-            self._queues.pop(lane, None)
+            if queue:
+                self._begin(lane)
+            else:
+                self._queues.pop(lane, None)
 
 
 def order(ts: str) -> tuple[int, int]:

@@ -1,0 +1,195 @@
+"""What commands and App Home show: help, status, incidents, runs, figures. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from domain.actions import Mode
+from domain.alerts import Incident, Severity
+from domain.decisions import Approval
+from domain.ports import RunRow, Status
+from domain.work import Rollup
+from handlers import kit
+from handlers.blocks import escape
+from handlers.cards_approval import title_of, word_of
+from handlers.kit import Block, Body
+
+COMMANDS: tuple[tuple[str, str, str], ...] = (
+    ("help", "", "this list"),
+    ("diagnose", "<text or alert link>", "look into something; the answer comes in a thread"),
+    ("status", "", "mode, model, policy, what is open and what waits"),
+    ("incidents", "", "the latest incidents"),
+    ("runs", "", "the latest runs"),
+    ("why", "<action>", "why an action was decided as it was: rules, facts, votes"),
+    ("policy", "<tool> <arguments>", "what policy would say of an action now; nothing is proposed"),
+    ("roi", "[7d]", "what the work cost and saved"),
+    ("scan", "", "look for configuration that will break"),
+    ("pause", "[reason]", "no new runs and no executions, approved ones included"),
+    ("resume", "", "go on"),
+    ("mode", "<observe|propose|act>", "how far the agent may go"),
+    ("whoami", "", "who you are to the agent, and whether you may approve"),
+)
+_MODES = {
+    Mode.OBSERVE: "*observe*: it records what it would have asked, and can never execute",
+    Mode.PROPOSE: "*propose*: every change asks a person",
+    Mode.ACT: "*act*: policy decides what asks",
+}
+_LIGHTS = {Severity.CRITICAL: "🔴", Severity.WARNING: "🟡", Severity.INFO: "🔵"}
+_MOST = 12
+
+
+def help_text(note: str = "") -> Body:
+    """Every command on one line each."""
+    rows = [f"`/agent {escape(' '.join(filter(None, (name, usage))))}`  {what}" for name, usage, what in COMMANDS]
+    also = (
+        "Mention me with a question, reply in an incident's thread, or use *Diagnose with agent* in a message's menu."
+    )
+    lead = (kit.context(f"⚠️ {kit.safe(note)}"),) if note else ()
+    text = note or "What I can do: " + ", ".join(name for name, _, _ in COMMANDS)
+    return Body(kit.safe(text), (*lead, kit.section("\n".join(rows)), kit.context(also)))
+
+
+def status(now: Status) -> Body:
+    """Where things stand."""
+    paused = f"⏸️ *Paused*: {kit.safe(now.paused, 200)}. " if now.paused else ""
+    rows = [
+        ("Mode", f"{paused}{_MODES[now.mode]}"),
+        ("Model", kit.code(now.model, 60)),
+        ("Policy", kit.code(now.policy_hash[:12] or "none", 20)),
+        ("Now", f"{len(now.open_incidents)} open, {len(now.pending)} waiting for a vote, {len(now.running)} running"),
+    ]
+    blocks = [kit.fields(rows), *_policy_problems(now)]
+    text = f"{'Paused. ' if now.paused else ''}Mode {now.mode}; {kit.plural(len(now.open_incidents), 'open incident')}"
+    return Body(text, (*blocks, *_waiting(now.pending), *_incident_rows(now.open_incidents)))
+
+
+def _policy_problems(now: Status) -> Iterator[Block]:
+    if now.policy_problems:
+        yield kit.context("⚠️ *The newest policy was refused; the last good one is in force.*")
+        yield kit.listed(now.policy_problems[:5], limit=300)
+
+
+def _waiting(pending: Sequence[Approval]) -> Iterator[Block]:
+    for approval in pending[:_MOST]:
+        request = approval.request
+        what = f"⏳ *{kit.safe(title_of(request.action), 120)}* in {kit.code(str(request.action.target), 100)}"
+        yield kit.section(f"{what}\n{word_of(approval)}, expires {kit.when(request.expires_at, '{time}')}")
+    if len(pending) > _MOST:
+        yield kit.context(f"and {len(pending) - _MOST} more")
+
+
+def incidents(found: Sequence[Incident]) -> Body:
+    """The latest incidents, open ones first."""
+    if not found:
+        return Body("No incidents.", (kit.section("No incidents."),))
+    ordered = sorted(found, key=lambda one: not one.open)
+    text = f"{kit.plural(sum(one.open for one in found), 'open incident')}, {len(found)} shown"
+    return Body(text, tuple(_incident_rows(ordered)))
+
+
+def _incident_rows(found: Sequence[Incident]) -> Iterator[Block]:
+    for one in found[:_MOST]:
+        light = _LIGHTS[one.severity] if one.open else "✅"
+        where = f" in <#{one.channel}>" if one.channel.isalnum() else ""
+        state = f"open since {kit.when(one.opened_at)}"
+        if one.resolved_at:
+            state = f"Resolved {kit.when(one.resolved_at)}"
+        title = f"{light} *{kit.safe(one.title, 160)}*"
+        yield kit.section(f"{title}\n{kit.code(str(one.target), 100)} {state}{where}")
+    if len(found) > _MOST:
+        yield kit.context(f"and {len(found) - _MOST} more")
+
+
+def runs(found: Sequence[RunRow]) -> Body:
+    """The latest runs, newest first."""
+    if not found:
+        return Body("No runs yet.", (kit.section("No runs yet."),))
+    return Body(f"{kit.plural(len(found), 'run')}", (kit.section("\n".join(map(_run_row, found[:_MOST]))),))
+
+
+def _run_row(row: RunRow) -> str:
+    how = str(row.outcome or row.status).replace("_", " ")
+    what = kit.safe(row.spec.question or str(row.spec.target), 80)
+    return f"{kit.code(row.spec.id, 40)} {how}, {what}, {kit.when(row.started_at)}"
+
+
+# --- figures ----------------------------------------------------------------------------------------------------------
+
+
+def roi(week: Rollup) -> Body:
+    """The figures of a period: measured apart from estimated, and what went wrong with what went right."""
+    since, until = kit.when(week.since, "{date_short}"), kit.when(week.until, "{date_short}")
+    text = f"{kit.plural(week.incidents, 'incident')}, {kit.plural(week.executions, 'execution')}: {week.verified} verified"
+    return Body(
+        text,
+        (
+            kit.header("What the agent's work was worth"),
+            kit.context(f"{since} to {until}, from {kit.plural(week.n, 'piece')} of work"),
+            kit.fields(list(_measured(week))),
+            kit.context(_outcomes(week)),
+            kit.context(
+                f"*Estimated*: {kit.duration(week.estimated_saved_s)} of manual work replaced, from the stated baselines. "
+                f"*Cost*: {_money(week)}, {week.input_tokens + week.output_tokens:,} tokens, "
+                f"{kit.duration(week.people_ms / 1000)} of people's time at approvals."
+            ),
+        ),
+    )
+
+
+def _measured(week: Rollup) -> Iterator[tuple[str, str]]:
+    yield "Incidents", f"{week.incidents} from {kit.plural(week.alerts, 'alert')}"
+    yield "Executions", f"{week.verified} verified, {week.failed} failed, of {week.executions}"
+    yield "First finding", _median(week.median_to_first_finding_ms)
+    yield "Diagnosis", _median(week.median_to_diagnosis_ms)
+    yield "Approval", _median(week.median_to_approval_ms)
+    yield "Verified fix", _median(week.median_to_verified_ms)
+
+
+def _median(milliseconds: int | None) -> str:
+    if milliseconds is None:
+        return "–"
+    return f"{milliseconds} ms median" if milliseconds < 1000 else f"{kit.duration(milliseconds / 1000)} median"
+
+
+def _outcomes(week: Rollup) -> str:
+    parts = [f"{count} {kit.safe(name.replace('_', ' '), 40)}" for name, count in week.by_outcome]
+    return "*Outcomes*: " + (", ".join(parts) or "none yet")
+
+
+def _money(week: Rollup) -> str:
+    return f"${week.cost_micros / 1_000_000:.2f}"
+
+
+# --- App Home ---------------------------------------------------------------------------------------------------------
+
+
+def home(now: Status) -> Block:
+    """App Home: four figures, what waits, what is open."""
+    return {"type": "home", "blocks": list(_home_blocks(now))[:100]}
+
+
+def _home_blocks(now: Status) -> Iterator[Block]:
+    yield kit.header("Agent")
+    yield from status_lines(now)
+    yield kit.fields(list(_four_figures(now)))
+    yield {"type": "divider"}
+    yield kit.section(f"*Waiting for a vote* ({len(now.pending)})")
+    yield from _waiting(now.pending) if now.pending else iter([kit.context("Nothing waits.")])
+    yield {"type": "divider"}
+    yield kit.section(f"*Open incidents* ({len(now.open_incidents)})")
+    yield from _incident_rows(now.open_incidents) if now.open_incidents else iter([kit.context("All quiet.")])
+
+
+def status_lines(now: Status) -> Iterator[Block]:
+    """The mode, and what is not as it should be."""
+    paused = f"⏸️ *Paused*: {kit.safe(now.paused, 200)}. " if now.paused else ""
+    yield kit.context(f"{paused}{_MODES[now.mode]}. Model {kit.code(now.model, 60)}.")
+    yield from _policy_problems(now)
+
+
+def _four_figures(now: Status) -> Iterator[tuple[str, str]]:
+    week = now.week
+    yield "Incidents this week", str(week.incidents) if week else "–"
+    yield "Time to diagnosis", _median(week.median_to_diagnosis_ms) if week else "–"
+    yield "Verified fixes", f"{week.verified} of {week.executions}" if week else "–"
+    yield "Cost", _money(week) if week else "–"

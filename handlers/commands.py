@@ -1,0 +1,235 @@
+"""/agent …: acknowledged at once, answered to the person alone."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from slack_bolt.async_app import AsyncAck, AsyncApp
+
+from domain.actions import Mode
+from domain.errors import AgentError, BadInput, ChatError
+from domain.ports import Question, Receipt
+from domain.runs import Origin
+from handlers import cards_info, kit
+from handlers.approvals import explained
+from handlers.chat import root_key, settle
+from handlers.inbox import key_of
+from handlers.kit import Body
+from handlers.services import Services, actor, failure, where
+from handlers.slack_errors import FAILURES
+
+Payload = dict[str, Any]
+_NAMES = [name for name, _, _ in cards_info.COMMANDS]
+_PERIOD = re.compile(r"(\d{1,3})\s*([dhw])?")
+_LINK_PATIENCE_S = 5.0
+
+
+def register(app: AsyncApp, services: Services) -> None:
+    """One command with subcommands."""
+
+    @app.command("/agent")
+    async def on_command(ack: AsyncAck, body: Payload) -> None:
+        name, rest = parsed(str(body.get("text") or ""))
+        user, channel, _ = where(body)
+        at_once = immediate(name)
+        if at_once is None:
+            await ack()
+        else:
+            settled = settle(at_once, services.redact)
+            await ack(text=settled.text, blocks=list(settled.blocks), response_type="ephemeral")
+            await services.shown("command", user, channel, {"text": settled.text, "blocks": list(settled.blocks)})
+        if name in _ANSWERS:
+            services.do(key_of(body), "", body, lambda: _answer(services, body, name, rest))
+
+
+def parsed(text: str) -> tuple[str, str]:
+    """The subcommand in lower case, and the rest as it was typed."""
+    name, _, rest = text.strip().partition(" ")
+    return name.lower() or "help", rest.strip()
+
+
+def immediate(name: str) -> Body | None:
+    """What can be said within the ack: help, a nearest match, or that the work has begun."""
+    if name == "help":
+        return cards_info.help_text()
+    if name in ("diagnose", "scan"):
+        return Body("Looking into it …", (kit.context("🔍 Looking into it …"),))
+    if name in _ANSWERS:
+        return None
+    near = difflib.get_close_matches(name, _NAMES, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return cards_info.help_text(f"There is no command {kit.line(name, 40)}.{hint}")
+
+
+async def _answer(services: Services, body: Payload, name: str, rest: str) -> None:
+    try:
+        said = await _ANSWERS[name](services, body, rest)
+    except AgentError as error:
+        said = kit_body(str(error))
+    except Exception as error:  # noqa: BLE001  # the Slack boundary
+        said = kit_body(failure(error))
+    if said:
+        await services.respond(body, said)
+
+
+def kit_body(text: str) -> Body:
+    """A sentence as an answer."""
+    return Body(kit.safe(text), (kit.paragraph(kit.span(text, 2900)),))
+
+
+# --- the subcommands --------------------------------------------------------------------------------------------------
+
+
+async def _status(services: Services, body: Payload, rest: str) -> Body:
+    return cards_info.status(await services.plane.status())
+
+
+async def _incidents(services: Services, body: Payload, rest: str) -> Body:
+    return cards_info.incidents(await services.journal.incidents(limit=20))
+
+
+async def _runs(services: Services, body: Payload, rest: str) -> Body:
+    return cards_info.runs(await services.journal.runs(limit=12))
+
+
+async def _why(services: Services, body: Payload, rest: str) -> Body:
+    if not rest:
+        raise BadInput("Say which action: /agent why <the id on the card, or its start>.")
+    return explained(await services.plane.why(rest.strip("`")))
+
+
+async def _policy(services: Services, body: Payload, rest: str) -> Body:
+    tool, arguments = action_of(rest)
+    return explained(await services.plane.explain(tool, arguments, where(body)[0]))
+
+
+async def _roi(services: Services, body: Payload, rest: str) -> Body:
+    until = datetime.now(UTC)
+    return cards_info.roi(await services.journal.rollup(until - period(rest or "7d"), until))
+
+
+async def _diagnose(services: Services, body: Payload, rest: str) -> Body:
+    if not rest:
+        raise BadInput("Say what to look into: /agent diagnose <text or alert link>.")
+    return await _asked(services, body, rest)
+
+
+async def _scan(services: Services, body: Payload, rest: str) -> Body:
+    return await _asked(services, body, f"Scan the configuration for what will break. {rest}".strip())
+
+
+async def _asked(services: Services, body: Payload, text: str) -> Body:
+    user, here, _ = where(body)
+    channel = await writable(services, here)
+    question = Question(services.redact(text), user, channel, Origin.COMMAND, key=key_of(body))
+    receipt = await services.plane.ask(question)
+    link = await permalink(services, receipt)
+    place = f"<{link}|this thread>" if link else f"<#{channel}>"
+    moved = "" if channel == here else " (I am not in this channel: /invite me to work here.)"
+    return Body("The answer comes in a thread.", (kit.section(f"🔍 Follow it in {place}.{moved}"),))
+
+
+async def _pause(services: Services, body: Payload, rest: str) -> Body:
+    await services.plane.pause(actor(body), services.redact(rest) or "no reason given")
+    return kit_body("Paused: no new runs and no executions, approved ones included. /agent resume goes on.")
+
+
+async def _resume(services: Services, body: Payload, rest: str) -> Body:
+    await services.plane.resume(actor(body))
+    return kit_body("Resumed.")
+
+
+async def _mode(services: Services, body: Payload, rest: str) -> Body:
+    names = [mode.value for mode in Mode]
+    if rest.lower() not in names:
+        raise BadInput(f"The mode is one of {', '.join(names)}.")
+    await services.plane.set_mode(actor(body), Mode(rest.lower()))
+    return kit_body(f"The mode is {rest.lower()} from here on.")
+
+
+async def _whoami(services: Services, body: Payload, rest: str) -> Body:
+    person = await services.directory.person(where(body)[0])
+    kind = "a full member of this workspace" if person.full_member else f"not able to approve: {person.why_not}"
+    said = f"{person.name} ({person.id}): {kind}. Which groups may approve a change stands on its card."
+    return kit_body(said)
+
+
+_ANSWERS: dict[str, Callable[[Services, Payload, str], Awaitable[Body]]] = {
+    "diagnose": _diagnose,
+    "status": _status,
+    "incidents": _incidents,
+    "runs": _runs,
+    "why": _why,
+    "policy": _policy,
+    "roi": _roi,
+    "scan": _scan,
+    "pause": _pause,
+    "resume": _resume,
+    "mode": _mode,
+    "whoami": _whoami,
+}
+
+
+# --- parsing and places -----------------------------------------------------------------------------------------------
+
+
+def period(text: str) -> timedelta:
+    """7d, 24h, 2w. Raises BadInput."""
+    match = _PERIOD.fullmatch(text.strip().lower())
+    if not match or int(match[1]) == 0:
+        raise BadInput("The period is a number and d, h or w: 7d.", field="period")
+    unit = {"d": "days", "h": "hours", "w": "weeks"}[match[2] or "d"]
+    return timedelta(**{unit: int(match[1])})
+
+
+def action_of(text: str) -> tuple[str, dict[str, Any]]:
+    """A tool and its arguments: `kubernetes_scale {"name": "checkout"}` or `kubernetes_scale name=checkout replicas=3`."""
+    tool, _, rest = text.strip().strip("`").partition(" ")
+    if not tool:
+        raise BadInput('Say which action: /agent policy kubernetes_restart {"namespace": "shop", "name": "checkout"}.')
+    rest = rest.strip()
+    if rest.startswith("{"):
+        try:
+            arguments = json.loads(rest.replace("“", '"').replace("”", '"'))
+        except (ValueError, RecursionError) as error:
+            raise BadInput(f"The arguments are not JSON: {error}", field="arguments") from error
+        return tool, arguments
+    pairs = [word.partition("=") for word in rest.split()]
+    if bad := [name for name, sign, _ in pairs if not sign]:
+        raise BadInput(f"Write arguments as name=value: {bad[0]} has no =.", field=bad[0])
+    return tool, {name: _value(value) for name, _, value in pairs}
+
+
+def _value(text: str) -> Any:
+    if re.fullmatch(r"-?\d{1,15}", text):
+        return int(text)
+    return {"true": True, "false": False}.get(text, text)
+
+
+async def writable(services: Services, channel: str) -> str:
+    """The channel, where the app is in it and it is not archived; else the one that incidents open in."""
+    try:
+        info = (await services.client.conversations_info(channel=channel))["channel"]
+    except FAILURES:
+        return services.channel or channel
+    ok = info.get("is_member") and not info.get("is_archived") and not info.get("is_im")
+    return channel if ok or not services.channel else services.channel
+
+
+async def permalink(services: Services, receipt: Receipt) -> str:
+    """The address of the incident's message, once Slack has it; empty where that takes too long."""
+    sent = await services.sender.delivered(root_key(receipt.incident_id), _LINK_PATIENCE_S)
+    incident = await services.journal.incident(receipt.incident_id)
+    channel = sent.channel if sent else (incident.channel if incident else "")
+    ts = sent.ts if sent else (incident.thread_ts if incident else "")
+    if not channel or not ts:
+        return ""
+    try:
+        return str((await services.client.chat_getPermalink(channel=channel, message_ts=ts))["permalink"])
+    except (*FAILURES, ChatError):
+        return ""

@@ -1,0 +1,117 @@
+"""Alerts by HTTP: authenticated, parsed, redacted, and durable before the answer.
+
+202 {"incidents": [...]} once the events are in the journal; 400 names the field that is wrong; never 500 for a bad body.
+A new monitor is a function in `sources.SOURCES`.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from domain.alerts import Alert
+from domain.errors import BadInput, JournalError
+from domain.ports import ControlPlane
+from handlers.services import failure
+from handlers.sources import SOURCES, Parser, Reading
+
+log = logging.getLogger("agent.intake")
+LARGEST = 1024 * 1024  # bytes
+_JSON = frozenset({"application/json", "application/octet-stream", "text/plain"})
+
+
+def routes(plane: ControlPlane, token: str, redact: Callable[[str], str]) -> list[web.RouteDef]:
+    """POST /alerts/<monitor> for every source. An empty `token` means that nobody is asked for one (loopback only)."""
+
+    def route(name: str, parser: Parser) -> web.RouteDef:
+        async def on_alerts(request: web.Request) -> web.Response:
+            try:
+                return await _take(request, plane, token, redact, parser)
+            except web.HTTPException:
+                raise
+            except Exception as error:  # noqa: BLE001  # the HTTP boundary
+                return _refusal(500, failure(error))
+
+        return web.post(f"/alerts/{name}", on_alerts)
+
+    return [route(name, parser) for name, parser in SOURCES.items()]
+
+
+async def _take(
+    request: web.Request, plane: ControlPlane, token: str, redact: Callable[[str], str], parser: Parser
+) -> web.Response:
+    if token and not _authorised(request, token):
+        answer = _refusal(401, "Send the header Authorization: Bearer <AGENT_ALERT_TOKEN>.")
+        answer.headers["WWW-Authenticate"] = 'Bearer realm="personal-agent"'
+        return answer
+    if request.content_type not in _JSON and not request.content_type.endswith("+json"):
+        return _refusal(415, "The body must be application/json.")
+    body = await _body(request)
+    if body is None:
+        return _refusal(413, f"The body is larger than {LARGEST} bytes.")
+    try:
+        alerts = parsed(body, parser, Reading(redact, plane.environment))
+    except BadInput as error:
+        return _refusal(400, str(error), error.field)
+    return await _received(plane, alerts)
+
+
+async def _received(plane: ControlPlane, alerts: list[Alert]) -> web.Response:
+    if not alerts:
+        return web.json_response({"incidents": []}, status=202)
+    try:
+        receipts = await plane.receive(alerts)
+    except BadInput as error:
+        return _refusal(400, str(error), error.field)
+    except JournalError as error:
+        # the monitor sends it again
+        log.warning("alerts could not be recorded: %s", error)
+        answer = _refusal(503, str(error))
+        answer.headers["Retry-After"] = "10"
+        return answer
+    return web.json_response({"incidents": list(dict.fromkeys(one.incident_id for one in receipts))}, status=202)
+
+
+def parsed(body: bytes, parser: Parser, reading: Reading) -> list[Alert]:
+    """The alerts in a body. Raises BadInput with the field, whatever the bytes are."""
+    try:
+        payload = json.loads(body, parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        raise BadInput("the body is not UTF-8", field="body") from error
+    except RecursionError as error:
+        raise BadInput("the body is nested too deeply", field="body") from error
+    except ValueError as error:
+        raise BadInput(f"the body is not JSON: {error}"[:300], field="body") from error
+    return parser(payload, reading)
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _authorised(request: web.Request, token: str) -> bool:
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    same = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), token.encode())
+    return same and scheme.lower() == "bearer"
+
+
+async def _body(request: web.Request) -> bytes | None:
+    """The body; None where it is too large, however it was announced or compressed."""
+    if (request.content_length or 0) > LARGEST:
+        return None
+    pieces, size = [], 0
+    async for piece in request.content.iter_any():
+        size += len(piece)
+        if size > LARGEST:
+            return None
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _refusal(status: int, sentence: str, field: str = "") -> web.Response:
+    return web.json_response({"error": sentence, "field": field} if field else {"error": sentence}, status=status)

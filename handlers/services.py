@@ -1,0 +1,140 @@
+"""What every listener needs, in one value; and answering one person only."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.webhook.async_client import AsyncWebhookClient
+
+from domain.decisions import SYSTEM, Actor
+from domain.errors import AgentError
+from domain.events import Draft, SurfaceShown
+from domain.ports import Chat, ControlPlane, Journal
+from handlers import kit
+from handlers.chat import settle
+from handlers.directory import SlackDirectory
+from handlers.kit import Body
+from handlers.sender import Sender
+from handlers.slack_errors import FAILURES, code_of, log
+from handlers.work import Job, Work
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who this app is, from one auth.test at the start."""
+
+    team_id: str
+    bot_user_id: str
+    bot_id: str
+    enterprise_id: str = ""
+    team: str = ""
+    url: str = ""
+    scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Services:
+    """The core and Slack, as listeners see them.
+
+    `client` reads and answers single persons; messages in channels go through the outbox (`chat`). `channel` is where
+    incidents open, by id; `watched` are the channels that alert messages and questions are looked for in after a gap.
+    """
+
+    plane: ControlPlane
+    journal: Journal
+    chat: Chat
+    sender: Sender
+    directory: SlackDirectory
+    client: AsyncWebClient
+    identity: Identity
+    redact: Callable[[str], str]
+    channel: str = ""
+    watched: tuple[str, ...] = ()
+    work: Work = field(default_factory=Work)
+
+    def do(self, lane: str, ts: str, payload: Mapping[str, Any], job: Job) -> None:
+        """Run `job` after its ack, in the lane's order; the person who caused it hears of a failure."""
+        self.work.submit(lane, ts, lambda: self._guarded(payload, job))
+
+    async def _guarded(self, payload: Mapping[str, Any], job: Job) -> None:
+        try:
+            await job()
+        except AgentError as error:
+            await self.tell(payload, str(error))
+        except Exception as error:  # noqa: BLE001  # the Slack boundary: a person gets a sentence, the log the traceback
+            await self.tell(payload, failure(error))
+
+    async def tell(self, payload: Mapping[str, Any], said: str | Body) -> None:
+        """Answer the person behind a payload, visible to them alone: in the channel, else through the response URL."""
+        body = said if isinstance(said, Body) else Body(kit.safe(said), (kit.paragraph(kit.span(said, 2900)),))
+        settled = settle(body, self.redact)
+        user, channel, thread_ts = where(payload)
+        if not user:
+            return
+        content: dict[str, Any] = {"text": settled.text, "blocks": list(settled.blocks)}
+        await self.shown("ephemeral", user, channel, content)
+        try:
+            if not channel:
+                raise ValueError("no channel")
+            await self.client.chat_postEphemeral(channel=channel, user=user, thread_ts=thread_ts or None, **content)
+        except FAILURES as error:
+            await self._respond(payload, content, code_of(error))
+
+    async def respond(self, payload: Mapping[str, Any], body: Body) -> None:
+        """Answer a command or a shortcut through its response URL: that works where the app is no member."""
+        settled = settle(body, self.redact)
+        content: dict[str, Any] = {"text": settled.text, "blocks": list(settled.blocks)}
+        user, channel, _ = where(payload)
+        await self.shown("response", user, channel, content)
+        await self._respond(payload, content, "")
+
+    async def _respond(self, payload: Mapping[str, Any], content: Mapping[str, Any], why: str) -> None:
+        url = str(payload.get("response_url") or "")
+        if not url:
+            log.info("nobody could be told: %s", why)
+            return
+        hook = AsyncWebhookClient(url)
+        try:
+            await hook.send(**content, response_type="ephemeral", replace_original=False)
+        except FAILURES as error:
+            log.info("the response URL failed: %s", code_of(error))
+
+    async def shown(self, surface: str, user: str, channel: str, content: Mapping[str, Any]) -> None:
+        """Record what one person is about to see."""
+        await self.journal.append(Draft(SurfaceShown(surface, user, channel, content), SYSTEM))
+
+
+def failure(error: BaseException) -> str:
+    """Log an unexpected error under an id, and return the sentence with that id."""
+    error_id = secrets.token_hex(4)
+    log.error("unexpected error %s", error_id, exc_info=error)
+    return f"Something went wrong on my side (error {error_id}). The log has the details under that number."
+
+
+def where(payload: Mapping[str, Any]) -> tuple[str, str, str]:
+    """The user, channel and thread that a payload of any kind comes from; only what Slack itself vouches for."""
+    event = payload.get("event")
+    if isinstance(event, Mapping):
+        return str(event.get("user") or ""), str(event.get("channel") or ""), str(event.get("thread_ts") or "")
+    user = payload.get("user") or {}
+    channel = payload.get("channel") or {}
+    container = payload.get("container") or {}
+    message = payload.get("message") or {}
+    thread_ts = str(container.get("thread_ts") or message.get("thread_ts") or "")
+    if payload.get("command"):
+        return str(payload.get("user_id") or ""), str(payload.get("channel_id") or ""), ""
+    return str(user.get("id") or ""), str(channel.get("id") or container.get("channel_id") or ""), thread_ts
+
+
+def actor(payload: Mapping[str, Any]) -> Actor:
+    """The person behind a payload; the id is Slack's, never from text."""
+    user = payload.get("user") or {}
+    name = str(user.get("name") or user.get("username") or payload.get("user_name") or "") if user or payload else ""
+    return Actor("person", where(payload)[0], name)
+
+
+Listener = Callable[..., Awaitable[None]]
