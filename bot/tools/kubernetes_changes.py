@@ -154,14 +154,7 @@ def patch(seen: Seen, arguments: Arguments) -> Change:
     """Any other change, as a strategic merge patch."""
     wanted = arguments["patch"]
     templated = "template" in (wanted.get("spec") or {})
-    try:
-        inverted = inverse(seen.live, wanted)
-        if clean(inverted) != inverted:
-            raise NoInverse("a value that is never shown")  # it would stand in the journal and on the card
-        back: Undo | None = Undo("kubernetes_patch", {**arguments, "patch": inverted}, "as it was")
-        reason = ""
-    except NoInverse as error:
-        back, reason = None, f"{error} has no exact inverse"
+    back, reason = _undo_of_patch(seen, arguments)
     return Change(
         patch=wanted,
         touches=max(1, seen.size) if templated else 1,
@@ -218,6 +211,16 @@ def _undo_of_rollback(current: Obj | None, arguments: Arguments) -> Undo | None:
         return None
     revision = revision_of(current)
     return Undo("kubernetes_rollback", {**arguments, "to_revision": revision}, f"forward to revision {revision}")
+
+
+def _undo_of_patch(seen: Seen, arguments: Arguments) -> tuple[Undo | None, str]:
+    try:
+        back = inverse(seen.live, arguments["patch"])
+    except NoInverse as error:
+        return None, f"{error} has no exact inverse"
+    if clean(back) != back:  # it would stand in the journal and on the card
+        return None, "it would hold a value that is never shown"
+    return Undo("kubernetes_patch", {**arguments, "patch": back}, "as it was"), ""
 
 
 def _not_paused(seen: Seen) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from bot.tools.kubernetes_errors import Call, Reply, refusal, unanswered, unreachable
-from bot.tools.kubernetes_kinds import POD, Kind
+from bot.tools.kubernetes_kinds import POD, REVIEW, Kind
 from domain.errors import SettingsError, ToolError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 PAGE = 100
 """Objects per request of a list: about 0.5 MB of pods, some 5 ms of decoding."""
 
-_METHODS = {"get": "GET", "list": "GET", "patch": "PATCH", "delete": "DELETE"}
+_METHODS = {"get": "GET", "list": "GET", "patch": "PATCH", "delete": "DELETE", "create": "POST"}
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,21 @@ class KubernetesClient:
     async def delete(self, kind: Kind, namespace: str, name: str, uid: str, *, dry_run: bool) -> None:
         """Delete the object that has this uid, no other of its name."""
         options: Obj = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
-        if dry_run:
-            options["dryRun"] = ["All"]
-        await self._send(Call("delete", kind, namespace, name, changes=not dry_run), [], options)
+        query = []
+        if dry_run:  # in both places: with a body the server reads the body only, proxies and audit logs the query
+            options["dryRun"], query = ["All"], [("dryRun", "All")]
+        await self._send(Call("delete", kind, namespace, name, changes=not dry_run), query, options)
+
+    async def may(self, attributes: Obj) -> bool:
+        """Whether the cluster would allow this agent what RBAC calls these attributes."""
+        review = {
+            "apiVersion": REVIEW.api_version,
+            "kind": REVIEW.name,
+            "spec": {"resourceAttributes": attributes},
+        }
+        reply = await self._send(Call("create", REVIEW), [], review)
+        answer = await asyncio.to_thread(decode, reply.body)
+        return bool((answer.get("status") or {}).get("allowed"))
 
     async def _pages(
         self, call: Call, labels: str, fields: str, limit: int, keep: Callable[[Obj], Obj]

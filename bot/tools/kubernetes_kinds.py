@@ -38,6 +38,8 @@ JOB = Kind("Job", "jobs", "batch")
 CRONJOB = Kind("CronJob", "cronjobs", "batch")
 AUTOSCALER = Kind("HorizontalPodAutoscaler", "horizontalpodautoscalers", "autoscaling", "v2")
 
+REVIEW = Kind("SelfSubjectAccessReview", "selfsubjectaccessreviews", "authorization.k8s.io", namespaced=False)
+
 READABLE: tuple[Kind, ...] = (
     POD,
     DEPLOYMENT,

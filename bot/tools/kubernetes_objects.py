@@ -26,7 +26,7 @@ DIFF_LINES = 80
 _NOISE = frozenset({"kubectl.kubernetes.io/last-applied-configuration"})
 _OURS = frozenset({ACTION_ID, ACTION_AT, REVISION})
 _SECRET_NAME = re.compile(
-    r"passw|passphrase|pwd|secret|token|credential|private|api_?key|dsn|connection_?string|(^|[_.-])(key|auth)($|[_.-])",
+    r"passw|passphrase|pwd|secret|token|credential|private|authorization|api_?key|dsn|connection_?string|(^|[_.-])(key|auth)($|[_.-])",
     re.IGNORECASE,
 )
 _USERINFO = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^/\s:@]*:[^/\s@]+@", re.IGNORECASE)
