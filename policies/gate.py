@@ -319,6 +319,9 @@ def situation(
     }
 
 
+_PYTHON = {"string": str, "int": int, "bool": bool}
+
+
 def _is_fact(key: str, value: Any) -> bool:
-    kind = FACTS["target"].get(key)
-    return (kind == "int" and type(value) is int) or (kind == "string" and isinstance(value, str))
+    """Whether a tool's fact about its target is one that policy knows, of the right type; `owner: ""` is none known."""
+    return type(value) is _PYTHON.get(FACTS["target"].get(key, "")) and value != ""

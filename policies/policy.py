@@ -18,7 +18,7 @@ from policies.rules import PROTECTED_NAMESPACES, Branch, Invariant, Match, Polic
 from policies.schema import FACTS, ToolSchema
 from policies.source import Problem, Unreadable, read
 
-__all__ = ["Policy", "Rule", "ToolSchema", "base_situation", "load", "nothing_in_force", "run_test"]
+__all__ = ["Policy", "Rule", "ToolSchema", "base_situation", "load", "nothing_in_force", "run_test", "situation_of"]
 
 MAX_RULES = 500
 MAX_PROBLEMS = 50
@@ -158,14 +158,21 @@ def base_situation(policy: Policy, tool: str) -> dict[str, Any]:
     }
 
 
-def run_test(policy: Policy, test: Test) -> str:
-    """What is wrong with the policy according to a test, empty where it says what is expected."""
+def situation_of(policy: Policy, test: Test) -> dict[str, Any]:
+    """The situation that a test describes: its facts over the base; what its arguments name is the target as well."""
     tool = test.given["tool"]
     facts = base_situation(policy, tool)
+    named = {key: value for key, value in test.given.get("args", {}).items() if key in ("namespace", "kind", "name")}
+    facts["target"] |= named | ({"system": "kubernetes"} if tool.startswith("kubernetes_") else {})
     for root, values in test.given.items():
         if root != "tool":
-            facts[root] = {**facts[root], **values}
-    decision = decide(policy, facts)
+            facts[root] |= values
+    return facts
+
+
+def run_test(policy: Policy, test: Test) -> str:
+    """What is wrong with the policy according to a test, empty where it says what is expected."""
+    decision = decide(policy, situation_of(policy, test))
     got: dict[str, Any] = {"decision": decision.outcome.value, "rule": decision.rule}
     if decision.terms:
         got |= {"groups": list(decision.terms.groups), "quorum": decision.terms.quorum}

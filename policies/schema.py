@@ -21,6 +21,8 @@ FACTS: Mapping[str, Mapping[str, str]] = {
         "kind": "string",
         "name": "string",
         "replicas": "int",
+        "ready": "int",
+        "autoscaled": "bool",
         "age_s": "int",
         "owner": "string",
         "touches": "int",
