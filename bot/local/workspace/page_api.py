@@ -213,7 +213,9 @@ class PageApi:
     def _for(self, user: str, change: Json) -> Json | None:
         """The change as this person sees it, or None when it is not theirs to see."""
         kind = change["type"]
-        if kind == "call" or (kind in ("ephemeral", "view", "view_closed", "home") and change["user"] != user):
+        if kind in ("call", "connection") or (
+            kind in ("ephemeral", "view", "view_closed", "home") and change["user"] != user
+        ):
             return None
         if kind == "channel":
             room = change["channel"]

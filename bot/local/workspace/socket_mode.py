@@ -6,6 +6,7 @@ import asyncio
 import json
 import secrets
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -24,10 +25,11 @@ class NoSocket(ConnectionError):
 class SocketMode:
     """The open connections of one app; each envelope goes to exactly one of them."""
 
-    def __init__(self, app_id: str, clock: Clock, faults: Faults) -> None:
+    def __init__(self, app_id: str, clock: Clock, faults: Faults, changed: Callable[[], None]) -> None:
         self._app_id = app_id
         self._clock = clock
         self._faults = faults
+        self._changed = changed
         self._tickets: set[str] = set()
         self._sockets: dict[web.WebSocketResponse, asyncio.Transport | None] = {}
         self._waiting: dict[str, tuple[web.WebSocketResponse, asyncio.Future[Json]]] = {}
@@ -58,6 +60,7 @@ class SocketMode:
         self._sockets[socket] = request.transport
         try:
             await socket.send_json(self._hello())
+            self._changed()
             async for message in socket:
                 if message.type is WSMsgType.TEXT:
                     self._acknowledge(message.data)
@@ -89,7 +92,8 @@ class SocketMode:
             answer.set_result(payload if isinstance(payload, dict) else {})
 
     def _forget(self, socket: web.WebSocketResponse) -> None:
-        self._sockets.pop(socket, None)
+        if self._sockets.pop(socket, None):
+            self._changed()
         for owner, answer in self._waiting.values():
             if owner is socket and not answer.done():
                 answer.set_exception(NoSocket("the connection broke"))

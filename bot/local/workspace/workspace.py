@@ -57,7 +57,7 @@ class Workspace:
         self._streams = Streams()
         self._state = State(seed, self.clock)
         scopes, subscribed = _granted(manifest)
-        sockets = SocketMode(seed.app.app_id, self.clock, self.faults)
+        sockets = SocketMode(seed.app.app_id, self.clock, self.faults, lambda: self._state.tell("connection"))
         self._delivery = Delivery(sockets, self.clock, self.faults, self.signing_secret)
         self._core = Core(
             state=self._state,
