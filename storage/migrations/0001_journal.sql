@@ -50,9 +50,11 @@ BEGIN SELECT RAISE(ABORT, 'the journal is append-only: a body never changes'); E
 CREATE TRIGGER event_bodies_stay BEFORE DELETE ON event_bodies
 BEGIN SELECT RAISE(ABORT, 'the journal is append-only: a body is never deleted'); END;
 
+-- A body without an event is refused too: with a chosen rowid it could replace the body of another event.
 CREATE TRIGGER event_bodies_only_append BEFORE INSERT ON event_bodies
 WHEN EXISTS (SELECT 1 FROM event_bodies WHERE workspace = NEW.workspace AND seq = NEW.seq)
-BEGIN SELECT RAISE(ABORT, 'the journal is append-only: this event has its body'); END;
+  OR NOT EXISTS (SELECT 1 FROM events WHERE workspace = NEW.workspace AND seq = NEW.seq)
+BEGIN SELECT RAISE(ABORT, 'the journal is append-only: one body for each event'); END;
 
 -- What this database knows of itself, such as which projections it holds.
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
