@@ -1,5 +1,8 @@
 // The wire: one token, one state document, one stream of changes, and the things a person can do.
 
+const FIRST_WAIT_MS = 250;
+const LONGEST_WAIT_MS = 4000;
+
 const token = document.querySelector('meta[name="workspace-token"]').content;
 
 async function call(path, body) {
@@ -36,11 +39,31 @@ export function fileUrl(address) {
   return url.href;
 }
 
-/** Follows the changes one person can see. `onOpen` runs at each (re)connection, before any later change. */
+/**
+ * Follows the changes one person can see. `onOpen` runs at each (re)connection, before any later change.
+ * A lost stream is opened again; a workspace that was started anew has another token, so the page loads itself again.
+ */
 export function follow(user, onOpen, onChange, onLost) {
-  const source = new EventSource(`/_workspace/stream?user=${encodeURIComponent(user)}&token=${encodeURIComponent(token)}`);
-  source.addEventListener("open", onOpen);
-  source.addEventListener("error", onLost);
-  source.addEventListener("change", (event) => onChange(JSON.parse(event.data)));
-  return () => source.close();
+  let source = null;
+  let stopped = false;
+  let wait = FIRST_WAIT_MS;
+  const open = () => {
+    if (stopped) return;
+    source = new EventSource(`/_workspace/stream?user=${encodeURIComponent(user)}&token=${encodeURIComponent(token)}`);
+    source.addEventListener("open", () => { wait = FIRST_WAIT_MS; onOpen(); });
+    source.addEventListener("change", (event) => onChange(JSON.parse(event.data)));
+    source.addEventListener("error", lost);
+  };
+  const lost = async () => {
+    source.close();
+    onLost();
+    await new Promise((resolve) => { setTimeout(resolve, wait); });
+    wait = Math.min(wait * 2, LONGEST_WAIT_MS);
+    if (!stopped && await isStranger()) location.reload();
+    else open();
+  };
+  open();
+  return () => { stopped = true; source.close(); };
 }
+
+const isStranger = () => fetch("/_workspace/state", { headers: { "X-Workspace-Token": token } }).then((response) => response.status === 403, () => false);

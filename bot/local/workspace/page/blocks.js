@@ -6,7 +6,7 @@ import { textObject } from "./mrkdwn.js";
 import { markdown } from "./markdown.js";
 import { richText } from "./richtext.js";
 import { element, inputId } from "./elements.js";
-import { plan, taskCard, container, alert } from "./cards.js";
+import { plan, taskCard, container, card, carousel, alert } from "./cards.js";
 import { table } from "./table.js";
 import { file, picture } from "./files.js";
 import { chart } from "./chart.js";
@@ -54,7 +54,7 @@ function fileBlock(block) {
 }
 
 const RENDER = {
-  header, section, context, input, image, table, plan, alert, container, file: fileBlock,
+  card, carousel, header, section, context, input, image, table, plan, alert, container, file: fileBlock,
   actions: row("actions-block"), context_actions: row("context-actions"),
   divider: () => h("hr", { class: "divider" }),
   rich_text: (block) => richText(block), markdown: (block) => markdown(block.text),

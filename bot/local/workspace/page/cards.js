@@ -4,6 +4,7 @@ import { h, icon } from "./dom.js";
 import { richText } from "./richtext.js";
 import { textObject, plainText } from "./mrkdwn.js";
 import { link } from "./inline.js";
+import { element } from "./elements.js";
 
 const STATUS = { pending: ["pending", "To do"], in_progress: ["progress", "In progress"], complete: ["done", "Done"], error: ["failed", "Failed"] };
 const folded = new Map();
@@ -46,13 +47,21 @@ export function plan(block, where) {
 export const taskCard = (block, where) => h("div", { class: "plan single" }, task(block, `${where.key}:${block.block_id}`));
 
 export function container(block, where, errors, render) {
-  const inside = h("div", { class: "container-body" }, (block.child_blocks ?? block.blocks ?? block.elements ?? []).map((child) => render(child, where, errors)));
-  const head = [h("span", { class: "container-title" }, title(block.title)), block.subtitle ? h("span", { class: "container-subtitle" }, title(block.subtitle)) : null];
-  if (block.is_collapsible ?? block.collapsible) {
-    return fold(`${where.key}:${block.block_id}`, !(block.default_collapsed ?? block.is_collapsed), head, inside, "container");
+  const inside = h("div", { class: "container-body" }, (block.child_blocks ?? []).map((child) => render(child, where, errors)));
+  const head = [h("span", { class: "container-title" }, block.title ? title(block.title) : richText(block.rich_text_title)), block.subtitle ? h("span", { class: "container-subtitle" }, title(block.subtitle)) : null];
+  if (block.is_collapsible) {
+    return fold(`${where.key}:${block.block_id}`, !block.default_collapsed, head, inside, "container");
   }
-  return h("div", { class: "container" }, block.title ? h("div", { class: "container-head" }, head) : null, inside);
+  return h("div", { class: "container" }, h("div", { class: "container-head" }, head), inside);
 }
+
+export function card(block, where) {
+  return h("div", { class: "container" }, h("div", { class: "container-title" }, textObject(block.title)), h("div", { class: "container-subtitle" }, textObject(block.subtitle)),
+    h("div", {}, textObject(block.body)), h("div", { class: "container-subtitle" }, textObject(block.subtext)),
+    block.actions?.length ? h("div", { class: "actions-block" }, block.actions.map((item) => element(item, block, where))) : null);
+}
+
+export const carousel = (block, where) => h("div", { class: "carousel" }, (block.elements ?? []).map((item) => card(item, where)));
 
 const LEVEL_ICONS = { default: "info", info: "info", warning: "warn", error: "failed", success: "done" };
 

@@ -1,7 +1,7 @@
 // The middle of the page: a channel with its messages and composer, or the app with its home and direct messages.
 
 import { h, fill, icon } from "./dom.js";
-import { store, channelOf, roots, me, lastRead, markRead, directChannel } from "./store.js";
+import { store, channelOf, roots, me, lastRead, markRead, unread, directChannel } from "./store.js";
 import { route, toApp } from "./route.js";
 import { messageList } from "./messages.js";
 import { composer, statusLine, placeholderFor } from "./composer.js";
@@ -76,7 +76,7 @@ export function drawChannel() {
   if (atHome) return drawHome();
   if (place !== `${store.me}:${id}`) {
     place = `${store.me}:${id}`;
-    since = lastRead(id);
+    since = unread(id) ? lastRead(id) : null;
   }
   list.show(roots(id), { channel: id, key: place, before: intro(channel?.is_im ? null : channel), newSince: since });
   if (document.hasFocus()) markRead(id);

@@ -8,12 +8,11 @@ const title = (value) => (value && typeof value === "object" ? textObject(value)
 /** [{name, points: [[label, value]]}] of a pie, bar, area or line chart. */
 function series(drawing) {
   if (drawing.segments) return [{ name: "", points: drawing.segments.map((s) => [s.label, s.value]) }];
-  const labels = drawing.axis_config?.categories ?? drawing.categories ?? [];
-  return (drawing.series ?? []).map((s) => ({ name: s.name ?? s.label ?? "", points: (s.data ?? s.values ?? []).map((d, at) => [d?.label ?? labels[at] ?? "", d?.value ?? d]) }));
+  return (drawing.series ?? []).map((s) => ({ name: s.name, points: (s.data ?? []).map((point) => [point.label, point.value]) }));
 }
 
 export function chart(block) {
-  const all = series(block.chart ?? block);
+  const all = series(block.chart ?? {});
   const top = Math.max(1e-9, ...all.flatMap((s) => s.points.map(([, value]) => Number(value) || 0)));
   const bar = ([label, value]) => {
     const fillBar = h("span", { class: "bar-fill" });

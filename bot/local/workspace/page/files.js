@@ -12,6 +12,8 @@ export function size(bytes) {
   return `${power ? (bytes / 1000 ** power).toFixed(bytes / 1000 ** power < 10 ? 1 : 0) : bytes} ${UNITS[power]}`;
 }
 
+const kind = (item) => /\.(\w{1,8})$/.exec(item.name ?? "")?.[1].toUpperCase() ?? item.mimetype ?? "File";
+
 /** A picture that opens large. */
 export function picture(address, words) {
   const open = () => {
@@ -28,5 +30,5 @@ export function file(item) {
     return h("div", { class: "file-image" }, h("div", { class: "file-name" }, name), picture(address, item.alt_txt || name));
   }
   return h("a", { class: "file-card", href: address, download: item.name ?? "", "aria-label": `Download ${name}` }, h("span", { class: "file-icon" }, icon("file")),
-    h("span", { class: "file-words" }, h("span", { class: "file-title" }, name), h("span", { class: "file-size" }, `${item.mimetype ?? "File"} · ${size(item.size)}`)), icon("download"));
+    h("span", { class: "file-words" }, h("span", { class: "file-title" }, name), h("span", { class: "file-size" }, `${kind(item)} · ${size(item.size)}`)), icon("download"));
 }

@@ -19,7 +19,7 @@ export const broadcast = (range) => h("span", { class: "mention me" }, `@${range
 
 export function channelMention(id, label) {
   const channel = channelOf(id);
-  const name = `#${channel?.name ?? label ?? id}`;
+  const name = `#${channel?.name || label || id}`;
   if (!channel) return h("span", { class: "mention" }, name);
   return h("a", { class: "mention", href: `#/channel/${id}`, on: { click: (event) => { event.preventDefault(); toChannel(id); } } }, name);
 }

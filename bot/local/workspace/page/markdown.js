@@ -89,13 +89,17 @@ function paragraph(lines, at, depth) {
   return [{ type: "paragraph", text: lines.slice(at, end).join("\n") }, end];
 }
 
-const INLINE = /(`+)([^`]|[^`][\s\S]*?[^`])\1(?!`)|!?\[([^\]\n]*)\]\(([^()\s]*(?:\([^()\s]*\))?[^()\s]*)\)|(https?:\/\/[^\s<>)\]]+[^\s<>)\].,;:!?'"])|(\*\*|__|~~)(?=\S)([\s\S]*?\S)\6|(?<![\w*])\*(?=[^\s*])([^*]*[^\s*])\*(?![\w*])|(?<![\w_])_(?=[^\s_])([^_]*[^\s_])_(?![\w_])|\\([\\`*_{}[\]()#+.!~|>-])/;
+const INLINE = /(`+)([^`]|[^`][\s\S]*?[^`])\1(?!`)|!?\[([^\]\n]*)\]\(([^()\s]*(?:\([^()\s]*\))?[^()\s]*)\)|(https?:\/\/[^\s<>)\]]+[^\s<>)\].,;:!?'"])|(\*\*|__|~~)(?=\S)([\s\S]*?\S)\6|(?<![\w*])\*(?=[^\s*])([^*]*[^\s*])\*(?![\w*])|(?<![\w_])_(?=[^\s_])([^_]*[^\s_])_(?![\w_])|\\([\\`*_{}[\]()#+.!~|>-])/g;
 
 function inline(text, depth = 0) {
-  const match = depth > MAX_DEPTH ? null : INLINE.exec(text);
-  if (!match) return breaks(text);
-  const before = breaks(text.slice(0, match.index));
-  return [...before, piece(match, depth), ...inline(text.slice(match.index + match[0].length), depth)];
+  if (depth > MAX_DEPTH) return breaks(text);
+  const nodes = [];
+  let end = 0;
+  for (const match of text.matchAll(INLINE)) {
+    nodes.push(breaks(text.slice(end, match.index)), piece(match, depth));
+    end = match.index + match[0].length;
+  }
+  return [nodes, breaks(text.slice(end))];
 }
 
 function piece([whole, , code, label, address, bare, mark, strong, star, under, escaped], depth) {
@@ -109,7 +113,7 @@ function piece([whole, , code, label, address, bare, mark, strong, star, under, 
 }
 
 function breaks(text) {
-  return text.split("\n").flatMap((line, at) => [at ? h("br") : null, plainText(line)]);
+  return text.split("\n").map((line, at) => [at ? h("br") : null, plainText(line)]);
 }
 
 const RENDER = {

@@ -1,7 +1,7 @@
 // One message: who, when, what; its files, reactions and thread; and the toolbar that shows on hover or focus.
 
 import { h, icon, iconButton, add } from "./dom.js";
-import { store, author, compareTs, displayName, replies } from "./store.js";
+import { store, author, displayName, replies } from "./store.js";
 import { mrkdwn } from "./mrkdwn.js";
 import { markdown } from "./markdown.js";
 import { blocks } from "./blocks.js";
@@ -16,6 +16,7 @@ import { toThread } from "./route.js";
 import * as api from "./api.js";
 
 const FACES = 3;
+const TOGETHER_MS = 300_000;
 
 const allBlocks = (message) => [...(message.blocks ?? []), ...(message.attachments ?? []).flatMap((a) => a.blocks ?? [])];
 
@@ -92,7 +93,7 @@ function toolbar(message, channel, inThread) {
 export function continues(previous, next) {
   if (!previous || previous.is_ephemeral !== next.is_ephemeral || previous.subtype === "tombstone" || next.subtype === "tombstone") return false;
   const same = (previous.user ?? previous.bot_id) === (next.user ?? next.bot_id) && previous.username === next.username;
-  return same && compareTs(next.ts, previous.ts) < 300 && !previous.reply_count && dateOf(next.ts).toDateString() === dateOf(previous.ts).toDateString();
+  return same && dateOf(next.ts) - dateOf(previous.ts) < TOGETHER_MS && !previous.reply_count && dateOf(next.ts).toDateString() === dateOf(previous.ts).toDateString();
 }
 
 function head(message, who) {

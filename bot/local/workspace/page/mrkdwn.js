@@ -55,7 +55,7 @@ function lines(text) {
   return nodes;
 }
 
-const TOKEN = /`([^`\n]+)`|<([^<>\n]+)>|:([a-z0-9_+'-]+):/g;
+const TOKEN = /`([^`\n]+)`|<([^<>\n]+)>|:([a-z0-9_+'-]+):|(?<![\w/])(https?:\/\/[^\s<>|`]*[^\s<>|`.,;:!?'")\]*_~])/g;
 
 function inline(text, depth = 0) {
   const parts = [];
@@ -70,7 +70,8 @@ function inline(text, depth = 0) {
   return styled(parts, depth);
 }
 
-function token([, code, angle, name]) {
+function token([, code, angle, name, address]) {
+  if (address !== undefined) return { type: "link", url: decode(address), label: "" };
   if (code !== undefined) return { type: "code", text: decode(code) };
   return angle === undefined ? { type: "emoji", name } : angled(angle);
 }
@@ -96,9 +97,10 @@ function styled(parts, depth) {
   const flat = parts.flatMap((part) => (typeof part === "string" ? [...part] : [part]));
   const nodes = [];
   let run = "";
+  const barren = new Set();  // marks that nothing further on can close: what ends a style does not depend on where it began
   const flush = () => { if (run) nodes.push({ type: "text", text: decode(run) }); run = ""; };
   for (let at = 0; at < flat.length; at += 1) {
-    const close = depth < MAX_DEPTH && STYLES[flat[at]] ? closing(flat, at) : -1;
+    const close = depth < MAX_DEPTH && STYLES[flat[at]] ? closing(flat, at, barren) : -1;
     if (close > 0) {
       flush();
       const inside = flat.slice(at + 1, close);
@@ -114,13 +116,14 @@ function styled(parts, depth) {
 const isWord = (piece) => typeof piece === "string" && /[\p{L}\p{N}]/u.test(piece);
 const isSpace = (piece) => piece === undefined || (typeof piece === "string" && /\s/.test(piece));
 
-function closing(flat, at) {
+function closing(flat, at, barren) {
   const mark = flat[at];
   const before = flat[at - 1];
-  if (isWord(before) || before === mark || isSpace(flat[at + 1]) || flat[at + 1] === mark) return -1;
+  if (barren.has(mark) || isWord(before) || before === mark || isSpace(flat[at + 1]) || flat[at + 1] === mark) return -1;
   for (let end = at + 2; end < flat.length; end += 1) {
     if (flat[end] === mark && !isSpace(flat[end - 1]) && !isWord(flat[end + 1]) && flat[end + 1] !== mark) return end;
   }
+  barren.add(mark);
   return -1;
 }
 

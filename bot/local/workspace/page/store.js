@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 
 const listeners = new Set();
+const threadIndex = new Map();
 const READ = "workspace-read";
 const EMPTY = { team: {}, me: null, users: {}, usergroups: {}, channels: [], app: {}, messages: {}, ephemerals: [], views: [], home: null, files: {}, statuses: {} };
 
@@ -36,6 +37,7 @@ export function become(user) {
       if (state.ok === false) return resolve(state);
       Object.assign(store, structuredClone(EMPTY), state, { connected: true });
       store.people += 1;
+      threadIndex.clear();
       for (const { id } of store.channels) if (!lastRead(id)) markRead(id);  // what was there before the first visit is not news
       arrived.forEach(apply);
       changed();
@@ -84,6 +86,7 @@ const APPLY = {
 APPLY.message_changed = APPLY.message;
 
 function apply(change) {
+  threadIndex.clear();
   APPLY[change.type]?.(change);
 }
 
@@ -101,7 +104,7 @@ export function roots(channel) {
   const all = store.messages[channel] ?? [];
   const list = all.filter((m) => !isReply(m) || m.subtype === "thread_broadcast");
   const known = new Set(all.map((m) => m.ts));
-  for (const ts of new Set(all.filter(isReply).map((m) => m.thread_ts))) if (!known.has(ts)) list.push(tombstone(ts));
+  for (const ts of threads(channel).keys()) if (!known.has(ts)) list.push(tombstone(ts));
   const own = store.ephemerals.filter((m) => m.channel === channel && !m.thread_ts);
   return [...list, ...own].sort(byTs);
 }
@@ -114,9 +117,22 @@ function tombstone(ts) {
 
 export const parent = (channel, ts) => (store.messages[channel] ?? []).find((m) => m.ts === ts) ?? tombstone(ts);
 
+// Threads of a channel, by the parent's ts: made once per change, because every row asks for its own.
+function threads(channel) {
+  if (!threadIndex.has(channel)) {
+    const index = new Map();
+    for (const m of (store.messages[channel] ?? []).filter(isReply)) {
+      if (!index.has(m.thread_ts)) index.set(m.thread_ts, []);
+      index.get(m.thread_ts).push(m);
+    }
+    threadIndex.set(channel, index);
+  }
+  return threadIndex.get(channel);
+}
+
 /** Replies of one thread, oldest first; with what only this person sees when `all`. */
 export function replies(channel, ts, all = true) {
-  const list = (store.messages[channel] ?? []).filter((m) => m.thread_ts === ts && m.ts !== ts);
+  const list = threads(channel).get(ts) ?? [];
   const own = all ? store.ephemerals.filter((m) => m.channel === channel && m.thread_ts === ts) : [];
   return [...list, ...own].sort(byTs);
 }
@@ -147,8 +163,8 @@ const readKey = (channel) => `${READ}:${store.team.id}:${store.me}:${channel}`;
 export const lastRead = (channel) => localStorage.getItem(readKey(channel));
 
 export function markRead(channel) {
-  const last = roots(channel).at(-1)?.ts;
-  if (last && last !== lastRead(channel)) localStorage.setItem(readKey(channel), last);
+  const last = roots(channel).at(-1)?.ts ?? "0";
+  if (last !== lastRead(channel)) localStorage.setItem(readKey(channel), last);
 }
 
 /** How many messages of others came since this person last looked. */
