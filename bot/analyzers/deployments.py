@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
-from bot.analyzers.fields import at, clock, condition, count, mapping, number, plural, short, text, when
+from bot.analyzers.fields import clock, condition, mapping, number, plural, short, text, when
 from bot.analyzers.findings import finding
-from bot.analyzers.groups import Group, began, cite_logs, groups_of, last_lines, telling
-from bot.analyzers.memory import alternative
+from bot.analyzers.groups import Group, began, cite_logs, groups_of, last_lines, share, telling, warning
+from bot.analyzers.memory import changed_before
 from bot.analyzers.problems import Trouble, last_crash, restarts
 from bot.analyzers.proposals import rollback
 from bot.analyzers.reading import NOTHING, cite
-from bot.analyzers.rollouts import Blame, Change, blame, parse_history
+from bot.analyzers.rollouts import Blame, Change, Rollout, blame, parse_history
 from bot.analyzers.scene import WORKLOADS, Scene
+from bot.analyzers.workloads import Counts, counts_of
 from domain.diagnosis import Confidence, Finding
 
+PATIENCE = timedelta(seconds=60)
+"""How long a pod may be unready or unscheduled before its revision is blamed."""
+
 _SHOWN_CHANGES = 3
+_MAY_PASS = frozenset({Trouble.NOT_READY, Trouble.STARTING, Trouble.UNSCHEDULABLE})
+_MOUNTS = ("FailedMount", "FailedAttachVolume", "FailedMapVolume")
+_IN_PROGRESS = frozenset({"ReplicaSetUpdated", "NewReplicaSetCreated", "FoundNewReplicaSet"})
 _WHAT = {
     Trouble.CRASH: "crashes",
     Trouble.EXITED: "fails",
@@ -27,31 +34,6 @@ _WHAT = {
     Trouble.NOT_READY: "does not become ready",
     Trouble.STARTING: "does not start",
 }
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How many pods a workload wants and has."""
-
-    desired: int
-    ready: int
-    updated: int
-    total: int
-
-
-def counts_of(workload: Any) -> Counts:
-    """The counts of a Deployment, StatefulSet, ReplicaSet or DaemonSet."""
-    if at(workload, "status", "desiredNumberScheduled") is not None:
-        status = mapping(workload, "status")
-        wanted, have = count(status, "desiredNumberScheduled"), count(status, "currentNumberScheduled")
-        return Counts(wanted, count(status, "numberReady"), count(status, "updatedNumberScheduled"), have)
-    replicas = number(workload, "spec", "replicas")
-    return Counts(
-        1 if replicas is None else replicas,
-        count(workload, "status", "readyReplicas"),
-        count(workload, "status", "updatedReplicas"),
-        count(workload, "status", "replicas"),
-    )
 
 
 def analyze_deployments(scene: Scene) -> tuple[Finding, ...]:
@@ -65,7 +47,7 @@ def analyze_deployments(scene: Scene) -> tuple[Finding, ...]:
 
 def _rollout(scene: Scene, groups: tuple[Group, ...]) -> list[Finding]:
     rollout = parse_history(scene.history.data) if scene.history.ok else None
-    verdicts = [(group, blame(group.problems, rollout, began(scene, group))) for group in groups]
+    verdicts = [(group, _verdict(scene, group, rollout)) for group in groups]
     blamed = [(group, verdict) for group, verdict in verdicts if isinstance(verdict, Blame)]
     memory = [group for group in groups if group.trouble is Trouble.OOM]
     if blamed and not memory:
@@ -74,6 +56,24 @@ def _rollout(scene: Scene, groups: tuple[Group, ...]) -> list[Finding]:
         return _changed_before(scene, memory[0])
     reasons = [verdict for _, verdict in verdicts if isinstance(verdict, str) and verdict]
     return [_not_blamed(scene, reasons[0])] if reasons else []
+
+
+def _verdict(scene: Scene, group: Group, rollout: Rollout | None) -> Blame | str:
+    """`blame`, after it is certain that the pods are not merely slow to start or waiting for a new node."""
+    start = began(scene, group)
+    if group.trouble in _MAY_PASS and rollout is not None:
+        if group.trouble is Trouble.NOT_READY and not warning(scene, group, "Unhealthy")[0]:
+            return "no event says that a probe fails"
+        if group.trouble is Trouble.STARTING and not warning(scene, group, *_MOUNTS)[0]:
+            return "no event says that anything failed"
+        waited = scene.now - start if scene.now and start else timedelta(0)
+        if waited < PATIENCE and not _deadline_exceeded(scene.workload.data):
+            return f"this has lasted less than {PATIENCE.seconds} seconds and may pass by itself"
+    return blame(group.problems, rollout, start)
+
+
+def _deadline_exceeded(workload: Any) -> bool:
+    return text(condition(workload, "Progressing"), "reason") == "ProgressDeadlineExceeded"
 
 
 def _bad_rollout(scene: Scene, group: Group, found: Blame) -> Finding:
@@ -87,7 +87,7 @@ def _bad_rollout(scene: Scene, group: Group, found: Blame) -> Finding:
     )
     why = f"Revision {good.number} ({_images(good.images)}) {known}. Changed since then: {_told(found.changes)}."
     detail = (
-        f"{group.pods} of {plural(len(scene.own_pods()), 'pod')} affected, all of revision {bad.number} "
+        f"{_upper(share(scene, group))} affected, all of revision {bad.number} "
         f"({_images(bad.images)}), started {clock(bad.created_at)}. {why}"
     )
     code = group.worst.exit_code
@@ -95,7 +95,7 @@ def _bad_rollout(scene: Scene, group: Group, found: Blame) -> Finding:
     if bad.change_cause:
         detail += f" Change cause: {bad.change_cause}."
     if lines:
-        detail += f" Its last words: {short(lines[-1])}"
+        detail += f" Its last words: “{short(lines[-1])}”."
     return finding(
         "deployment.bad_rollout",
         scene.target,
@@ -117,22 +117,19 @@ def _bad_rollout(scene: Scene, group: Group, found: Blame) -> Finding:
 
 def _changed_before(scene: Scene, group: Group) -> list[Finding]:
     """A new revision before the memory ran out: told as the alternative, because raising the limit changes least."""
-    rollout = parse_history(scene.history.data) if scene.history.ok else None
-    # to a crash any change matters, and so it does to memory
-    as_crashes = [problem.as_crash() for problem in group.problems]
-    verdict = blame(as_crashes, rollout, began(scene, group))
-    if not isinstance(verdict, Blame):
+    found = changed_before(scene, group)
+    if found is None:
         return []
     return [
         finding(
             "deployment.changed",
             scene.target,
-            f"Revision {verdict.bad.number} came before {scene.target.name} ran out of memory",
-            f"Changed since revision {verdict.good.number}: {_told(verdict.changes)}. {alternative(verdict)}",
-            [cite(scene.history, "rollout history", _told(verdict.changes))],
+            f"Revision {found.bad.number} came before {scene.target.name} ran out of memory",
+            f"Changed since revision {found.good.number}: {_told(found.changes)}. Going back to it is the alternative.",
+            [cite(scene.history, "rollout history", _told(found.changes))],
             confidence=Confidence.LIKELY,
-            revision=verdict.bad.number,
-            good_revision=verdict.good.number,
+            revision=found.bad.number,
+            good_revision=found.good.number,
         )
     ]
 
@@ -167,7 +164,7 @@ def _conditions(scene: Scene) -> list[Finding]:
             )
         )
     progressing = condition(workload, "Progressing")
-    if text(progressing, "reason") == "ProgressDeadlineExceeded":
+    if _deadline_exceeded(workload):
         message = short(text(progressing, "message"), 400)
         found.append(
             finding(
@@ -176,6 +173,7 @@ def _conditions(scene: Scene) -> list[Finding]:
                 f"The rollout of {target.name} made no progress in its time",
                 f"{message or 'ProgressDeadlineExceeded'} Last progress {clock(when(progressing, 'lastUpdateTime'))}.",
                 [cite(scene.workload, "condition Progressing", message)],
+                confidence=Confidence.NOT_PROVEN,
             )
         )
     if mapping(workload, "spec").get("paused") is True:
@@ -219,7 +217,9 @@ def _counts(scene: Scene, groups: tuple[Group, ...]) -> list[Finding]:
             )
         ]
     if have.ready < have.desired:
-        rolling = target.kind == "Deployment" and have.updated < have.desired and not groups
+        rolling = text(condition(scene.workload.data, "Progressing"), "reason") in _IN_PROGRESS and all(
+            group.trouble in _MAY_PASS for group in groups
+        )
         code, words = (
             ("deployment.rolling_out", "is still rolling out")
             if rolling
@@ -232,7 +232,13 @@ def _counts(scene: Scene, groups: tuple[Group, ...]) -> list[Finding]:
                 f"{target.name} {words}: {have.ready} of {have.desired} pods ready",
                 f"Ready {have.ready}, wanted {have.desired}, of the newest revision {have.updated}, in all {have.total}.",
                 cited,
-                confidence=Confidence.NOT_PROVEN if rolling else Confidence.PROVEN,
+                confidence=Confidence.NOT_PROVEN,
+                hypotheses=[
+                    (
+                        "The missing pods are still starting",
+                        "Look again in a minute, and at the namespace's events",
+                    )
+                ],
             )
         ]
     return [] if groups or _conditions(scene) else [_whole(scene, have)]
@@ -240,7 +246,7 @@ def _counts(scene: Scene, groups: tuple[Group, ...]) -> list[Finding]:
 
 def _whole(scene: Scene, have: Counts) -> Finding:
     pods, target = scene.own_pods(), scene.target
-    crash, times = last_crash(pods), sum(map(restarts, pods))
+    crash, times = last_crash(pods, scene.now), sum(map(restarts, pods))
     since = clock(when(condition(scene.workload.data, "Available"), "lastTransitionTime"))
     state = f"{have.ready} of {have.desired} pods ready"
     cited = [
@@ -258,7 +264,7 @@ def _whole(scene: Scene, have: Counts) -> Finding:
             restarts=times,
         )
     lines = telling(scene.logs.get((crash.pod, crash.container), NOTHING))
-    said = f" Its last words before that: {short(lines[-1])}" if lines else ""
+    said = f" Its last words before that: “{short(lines[-1])}”." if lines else ""
     code = "unknown" if crash.exit_code is None else str(crash.exit_code)
     return finding(
         "deployment.recovered",
@@ -285,6 +291,10 @@ def _told(changes: tuple[Change, ...]) -> str:
         return "the pod template changed, in what is not recorded"
     more = len(changes) - _SHOWN_CHANGES
     return "; ".join(map(str, changes[:_SHOWN_CHANGES])) + (f"; and {more} more" if more > 0 else "")
+
+
+def _upper(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def _images(images: dict[str, str]) -> str:

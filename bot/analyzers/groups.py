@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.analyzers.fields import items, text, when
+from bot.analyzers.fields import at, items, plural, text, when
 from bot.analyzers.problems import Problem, Trouble
 from bot.analyzers.reading import NOTHING, Reading, cite, objects
 from bot.analyzers.scene import Scene, log_lines
@@ -54,6 +54,15 @@ def groups_of(problems: Iterable[Problem]) -> tuple[Group, ...]:
         for (trouble, container), same in found.items()
     )
     return tuple(sorted(groups, key=lambda group: (list(Trouble).index(group.trouble), group.container)))
+
+
+def share(scene: Scene, group: Group) -> str:
+    """How much of the target has it: `pod web-1`, `2 of 4 pods`; a list that was cut says so."""
+    total = len(scene.own_pods())
+    if total == 1:
+        return f"pod {group.worst.pod}"
+    cut = "the first " if at(scene.pods.data, "more") is True else ""
+    return f"{group.pods} of {cut}{plural(total, 'pod')}"
 
 
 def last_lines(scene: Scene, group: Group) -> tuple[list[str], Reading | None]:

@@ -8,7 +8,8 @@ from typing import Any
 from bot.analyzers.fields import clock, condition, count, mapping, number, plural, short, text, when
 from bot.analyzers.findings import finding
 from bot.analyzers.reading import cite, objects
-from bot.analyzers.scene import Scene, complete
+from bot.analyzers.scene import Scene
+from bot.analyzers.workloads import complete
 from domain.diagnosis import Confidence, Finding
 
 _WHY = {
@@ -53,6 +54,10 @@ def _job(scene: Scene, job: Mapping[str, Any]) -> Finding:
             f"Job {name} has failed: {_WHY.get(reason, reason or 'no reason was given')}",
             f"{reason or 'Failed'} at {clock(when(end, 'lastTransitionTime'))}: {short(text(end, 'message'), 300)} ({tries}).",
             cited,
+            confidence=Confidence.NOT_PROVEN,
+            hypotheses=[
+                ("What made its pods fail is in their log, where a pod is left", "Read the log of its last pod")
+            ],
             next_steps=[
                 "Correct what made its pods fail, then create the Job anew: a failed Job does not start again."
             ],

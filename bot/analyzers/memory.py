@@ -6,11 +6,11 @@ import re
 
 from bot.analyzers.fields import clock, plural
 from bot.analyzers.findings import finding
-from bot.analyzers.groups import Group, cite_logs, containers_of, last_lines
+from bot.analyzers.groups import Group, began, cite_logs, containers_of, last_lines, share
 from bot.analyzers.proposals import memory_limit
 from bot.analyzers.quantities import format_memory, parse_memory, raised
 from bot.analyzers.reading import cite
-from bot.analyzers.rollouts import Blame, Change, parse_history
+from bot.analyzers.rollouts import Blame, Change, blame, parse_history
 from bot.analyzers.scene import Scene
 from domain.diagnosis import Confidence, Finding, Proposal
 
@@ -22,10 +22,9 @@ def oom_killed(scene: Scene, group: Group) -> Finding:
     """The kernel killed a container at its memory limit: the limit, and a computed higher one."""
     worst, (lines, logs) = group.worst, last_lines(scene, group)
     at_limit = f"at its memory limit of {worst.limit}" if worst.limit else "though it has no memory limit"
-    total = len(scene.own_pods())
     proposal, reckoning = _raise(scene, group)
     detail = (
-        f"The kernel ended it {at_limit} (memory request: {worst.request or 'none'}); {group.pods} of {plural(total, 'pod')}, "
+        f"The kernel ended it {at_limit} (memory request: {worst.request or 'none'}); {share(scene, group)}, "
         f"{plural(group.restarts, 'restart')} in all, last at {clock(worst.failed_at)}. {reckoning}"
     )
     if lines:
@@ -52,9 +51,12 @@ def oom_killed(scene: Scene, group: Group) -> Finding:
     )
 
 
-def alternative(blame: Blame) -> str:
-    """What to do instead, where a new revision came before the memory ran out."""
-    return f"The alternative is a rollback to revision {blame.good.number}, before which it did not run out of memory."
+def changed_before(scene: Scene, group: Group) -> Blame | None:
+    """The new revision before which the container did not run out of memory, if there is one."""
+    rollout = parse_history(scene.history.data) if scene.history.ok else None
+    # to a crash any change of the template can matter, and so it can to memory
+    verdict = blame([problem.as_crash() for problem in group.problems], rollout, began(scene, group))
+    return verdict if isinstance(verdict, Blame) else None
 
 
 def _raise(scene: Scene, group: Group) -> tuple[Proposal | None, str]:
@@ -63,11 +65,10 @@ def _raise(scene: Scene, group: Group) -> tuple[Proposal | None, str]:
     limit = parse_memory(worst.limit)
     if limit is None:
         return None, "Without a limit of its own, the node or a parent ran out: nothing is proposed."
-    if scene.target.kind not in _CAN_SET or worst.init:
-        return (
-            None,
-            f"Nothing is proposed: the limit of {'an init container' if worst.init else 'a lone pod'} is set by hand.",
-        )
+    if worst.init:
+        return None, "Nothing is proposed: the limit of an init container is set by hand."
+    if scene.target.kind not in _CAN_SET:
+        return None, "Nothing is proposed: there is no single workload here whose limit could be raised."
     lowered = _lowered(scene, group, limit)
     if lowered is not None:
         before, bad = lowered
@@ -80,6 +81,11 @@ def _raise(scene: Scene, group: Group) -> tuple[Proposal | None, str]:
         f"{factor // 10}.{factor % 10} times that. How much it needs is not known: if it grows without end, this only buys "
         "time."
     )
+    new = changed_before(scene, group)
+    if new is not None:
+        why += (
+            f" The alternative is a rollback to revision {new.good.number}, before which it did not run out of memory."
+        )
     return memory_limit(scene.target, group.container, higher, _request(worst.request, limit, higher), why), why
 
 

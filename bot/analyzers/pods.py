@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from bot.analyzers.fields import clock, name_of, plural, short
@@ -14,11 +13,12 @@ from bot.analyzers.groups import (
     cite_logs,
     groups_of,
     last_lines,
+    share,
     warning,
 )
 from bot.analyzers.memory import oom_killed
 from bot.analyzers.nodes import troubles_of
-from bot.analyzers.problems import Trouble, overdue, ready, restarts
+from bot.analyzers.problems import Trouble, ready, restarts
 from bot.analyzers.reading import NOTHING, cite
 from bot.analyzers.scene import Scene
 from domain.diagnosis import Confidence, Evidence, Finding
@@ -47,7 +47,7 @@ def analyze_pods(scene: Scene) -> tuple[Finding, ...]:
     groups = groups_of(scene.problems())
     if not groups and scene.target.kind == "Pod":
         return _healthy(scene)
-    return tuple(found for group in groups if (found := _ABOUT[group.trouble](scene, group)))
+    return tuple(_ABOUT[group.trouble](scene, group) for group in groups)
 
 
 def _crash_loop(scene: Scene, group: Group) -> Finding:
@@ -57,7 +57,7 @@ def _crash_loop(scene: Scene, group: Group) -> Finding:
     worst, (lines, logs) = group.worst, last_lines(scene, group)
     code = "an unknown code" if worst.exit_code is None else f"code {worst.exit_code}"
     verb = "keeps crashing" if worst.restarts > 1 else "has crashed"
-    title = f"{_upper(group.called)} of {_of_pods(scene, group)} {verb} with exit {code}"
+    title = f"{_upper(group.called)} of {share(scene, group)} {verb} with exit {code}"
     meaning = _meaning(worst.exit_code)
     detail = (
         f"Exit {code}{meaning}, {plural(group.restarts, 'restart')} in all, last at {clock(worst.failed_at)}, "
@@ -79,7 +79,7 @@ def _crash_loop(scene: Scene, group: Group) -> Finding:
 
 
 def _liveness(scene: Scene, group: Group, message: str, cited: tuple[Evidence, ...]) -> Finding:
-    title = f"{_upper(group.called)} of {_of_pods(scene, group)} is killed by its liveness probe"
+    title = f"{_upper(group.called)} of {share(scene, group)} is killed by its liveness probe"
     detail = (
         f"{short(message)}. {_upper(plural(group.restarts, 'restart'))} in all, image {group.worst.image or 'unknown'}."
     )
@@ -103,7 +103,7 @@ def _liveness(scene: Scene, group: Group, message: str, cited: tuple[Evidence, .
 def _exited(scene: Scene, group: Group) -> Finding:
     worst, (lines, logs) = group.worst, last_lines(scene, group)
     code = "unknown" if worst.exit_code is None else str(worst.exit_code)
-    what = f"{_upper(group.called)} of {_of_pods(scene, group)}" if group.container else _upper(_of_pods(scene, group))
+    what = f"{_upper(group.called)} of {share(scene, group)}" if group.container else _upper(share(scene, group))
     detail = f"Exit code {code}{_meaning(worst.exit_code)} at {clock(worst.failed_at)}, not restarted. {short(worst.message)}"
     return finding(
         Trouble.EXITED.value,
@@ -127,7 +127,7 @@ def _image_pull(scene: Scene, group: Group) -> Finding:
         Trouble.IMAGE.value,
         scene.target,
         title,
-        f"{worst.reason} in {_of_pods(scene, group)}, image {worst.image or 'unknown'}: {short(message, 500)}",
+        f"{worst.reason} in {share(scene, group)}, image {worst.image or 'unknown'}: {short(message, 500)}",
         [_pods(scene, group, f"{worst.reason}: {worst.message}"), cite_events(events, group, event)],
         next_steps=[
             f"Check that {worst.image or 'the image'} exists in the registry and that the namespace's pull secret may read it."
@@ -144,7 +144,7 @@ def _config(scene: Scene, group: Group) -> Finding:
         Trouble.CONFIG.value,
         scene.target,
         f"{_upper(group.called)} cannot start: {missing}",
-        f"{worst.reason} in {_of_pods(scene, group)}: {missing}",
+        f"{worst.reason} in {share(scene, group)}: {missing}",
         [_pods(scene, group, f"{worst.reason}: {missing}")],
         next_steps=[
             "Create what is missing, or correct the reference in the pod template; the kubelet retries by itself.",
@@ -162,7 +162,7 @@ def _cannot_start(scene: Scene, group: Group) -> Finding:
         Trouble.START.value,
         scene.target,
         f"{_upper(group.called)} cannot be started: {message}",
-        f"{worst.reason} in {_of_pods(scene, group)}, image {worst.image or 'unknown'}: {message}",
+        f"{worst.reason} in {share(scene, group)}, image {worst.image or 'unknown'}: {message}",
         [_pods(scene, group, f"{worst.reason}: {message}")],
         next_steps=["Check the command, the mounts and the security context of the container against its image."],
         reason=worst.reason,
@@ -177,7 +177,7 @@ def _unschedulable(scene: Scene, group: Group) -> Finding:
     return finding(
         Trouble.UNSCHEDULABLE.value,
         scene.target,
-        f"{_upper(_of_pods(scene, group))} cannot be scheduled: {reason}",
+        f"{_upper(share(scene, group))} cannot be scheduled: {reason}",
         f"{worst.reason or 'Unschedulable'}: {reason}",
         [_pods(scene, group, reason), cite_events(events, group, message)],
         next_steps=[
@@ -194,7 +194,7 @@ def _evicted(scene: Scene, group: Group) -> Finding:
     return finding(
         Trouble.EVICTED.value,
         scene.target,
-        f"{_upper(_of_pods(scene, group))} evicted: {message}",
+        f"{_upper(share(scene, group))} evicted: {message}",
         f"Evicted from node {group.worst.node or 'unknown'}: {message}{about}",
         [_pods(scene, group, message), cited],
         next_steps=["Relieve the node, and give the pods requests that match what they use, so that others go first."],
@@ -202,19 +202,14 @@ def _evicted(scene: Scene, group: Group) -> Finding:
     )
 
 
-def _terminating(scene: Scene, group: Group) -> Finding | None:
-    late = {name_of(pod) for pod in scene.own_pods() if overdue(pod, scene.now)}
-    stuck = tuple(problem for problem in group.problems if problem.pod in late)
-    if not stuck:
-        return None
-    group = replace(group, problems=stuck)
+def _terminating(scene: Scene, group: Group) -> Finding:
     about, cited = _node_words(scene, group)
     finalizers = group.worst.message
     why = f"Finalizers hold it: {finalizers}." if finalizers else "No finalizer holds it, so its node has to confirm."
     return finding(
         Trouble.TERMINATING.value,
         scene.target,
-        f"{_upper(_of_pods(scene, group))} should be gone and is still terminating",
+        f"{_upper(share(scene, group))} should be gone and is still terminating",
         f"Pod {group.worst.pod} on node {group.worst.node or 'unknown'}. {why}{about}",
         [_pods(scene, group, "deletionTimestamp has passed"), cited],
         next_steps=[
@@ -229,7 +224,7 @@ def _node_lost(scene: Scene, group: Group) -> Finding:
     return finding(
         Trouble.NODE_LOST.value,
         scene.target,
-        f"The node of {_of_pods(scene, group)} does not answer",
+        f"The node of {share(scene, group)} does not answer",
         f"Node {group.worst.node or 'unknown'}: {short(group.worst.message, 400)}{about}",
         [_pods(scene, group, group.worst.message), cited],
         next_steps=[f"Look at node {group.worst.node or 'of the pod'}."],
@@ -245,7 +240,7 @@ def _not_ready(scene: Scene, group: Group) -> Finding:
         return finding(
             Trouble.NOT_READY.value,
             scene.target,
-            f"{_upper(_of_pods(scene, group))} is running but not ready",
+            f"{_upper(share(scene, group))} is running but not ready",
             f"{group.worst.reason or 'Not ready'}; no event says that a probe fails.{_quoted(lines)}",
             cited,
             confidence=Confidence.NOT_PROVEN,
@@ -257,7 +252,7 @@ def _not_ready(scene: Scene, group: Group) -> Finding:
     return finding(
         "pod.probe_failing",
         scene.target,
-        f"{_upper(_of_pods(scene, group))} fails its probe: {message}",
+        f"{_upper(share(scene, group))} fails its probe: {message}",
         f"{short(message, 400)}{_quoted(lines)}",
         cited,
         confidence=Confidence.LIKELY,
@@ -282,7 +277,7 @@ def _starting(scene: Scene, group: Group) -> Finding:
             return finding(
                 code,
                 scene.target,
-                f"{_upper(_of_pods(scene, group))} {what}: {message}",
+                f"{_upper(share(scene, group))} {what}: {message}",
                 short(message, 500),
                 [_pods(scene, group, "Pending"), cite_events(events, group, message)],
                 next_steps=["Correct what the message names; the kubelet retries by itself."],
@@ -291,7 +286,7 @@ def _starting(scene: Scene, group: Group) -> Finding:
     return finding(
         Trouble.STARTING.value,
         scene.target,
-        f"{_upper(_of_pods(scene, group))} is still starting",
+        f"{_upper(share(scene, group))} is still starting",
         "Pending, and no event says that anything failed.",
         [_pods(scene, group, "Pending")],
         confidence=Confidence.NOT_PROVEN,
@@ -335,11 +330,6 @@ def _pods(scene: Scene, group: Group, excerpt: str) -> tuple[Evidence, ...]:
     return cite(scene.pods, f"status of pod {group.worst.pod}", excerpt)
 
 
-def _of_pods(scene: Scene, group: Group) -> str:
-    total = len(scene.own_pods())
-    return f"pod {group.worst.pod}" if total == 1 else f"{group.pods} of {plural(total, 'pod')}"
-
-
 def _node_words(scene: Scene, group: Group) -> tuple[str, tuple[Evidence, ...]]:
     reading = scene.nodes.get(group.worst.node, NOTHING)
     troubles = troubles_of(reading.data) if reading.ok else ()
@@ -377,7 +367,7 @@ def _upper(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-_ABOUT: Mapping[Trouble, Callable[[Scene, Group], Finding | None]] = {
+_ABOUT: Mapping[Trouble, Callable[[Scene, Group], Finding]] = {
     Trouble.OOM: oom_killed,
     Trouble.CRASH: _crash_loop,
     Trouble.EXITED: _exited,

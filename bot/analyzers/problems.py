@@ -13,6 +13,9 @@ from bot.analyzers.fields import condition, count, items, labels, mapping, name_
 LONG_RUN = timedelta(minutes=10)
 """A container that has run this long since its last crash is taken as recovered, however long it ran before."""
 
+RECENT = timedelta(hours=1)
+"""A crash longer ago than this has nothing to do with what is asked about now."""
+
 _IMAGE = frozenset(
     {
         "ImagePullBackOff",
@@ -78,8 +81,8 @@ def problems_of(pod: Mapping[str, Any], now: datetime | None) -> tuple[Problem, 
     phase, name = text(pod, "status", "phase"), name_of(pod)
     if not name or phase == "Succeeded":
         return ()
-    if text(pod, "metadata", "deletionTimestamp"):
-        return (_problem(pod, Trouble.TERMINATING, message=_finalizers(pod)),)
+    if text(pod, "metadata", "deletionTimestamp"):  # what its containers say on the way out is no problem
+        return (_problem(pod, Trouble.TERMINATING, message=_finalizers(pod)),) if _overdue(pod, now) else ()
     if text(pod, "status", "reason") in {"Evicted", "NodeLost"}:
         trouble = Trouble.EVICTED if text(pod, "status", "reason") == "Evicted" else Trouble.NODE_LOST
         return (_problem(pod, trouble, message=text(pod, "status", "message")),)
@@ -105,12 +108,6 @@ def settled(status: Mapping[str, Any], now: datetime | None) -> bool:
     return ran >= LONG_RUN or ran > max(before * 2, timedelta(seconds=2))
 
 
-def overdue(pod: Mapping[str, Any], now: datetime | None) -> bool:
-    """Whether a deleted pod is still there a minute after its grace period (deletionTimestamp is its end) ran out."""
-    due = when(pod, "metadata", "deletionTimestamp")
-    return due is not None and now is not None and now - due > timedelta(minutes=1)
-
-
 def ready(pod: Mapping[str, Any]) -> bool:
     """Whether the pod's Ready condition holds."""
     return text(condition(pod, "Ready"), "status") == "True"
@@ -133,13 +130,13 @@ class Crash:
     runs_since: datetime | None
 
 
-def last_crash(pods: Iterable[Mapping[str, Any]]) -> Crash | None:
-    """The most recent end that the pods' running containers remember."""
+def last_crash(pods: Iterable[Mapping[str, Any]], now: datetime | None) -> Crash | None:
+    """The most recent crash that the pods' running containers remember, if it is not older than RECENT."""
     ends = [
         (pod, status)
         for pod in pods
         for status in items(pod, "status", "containerStatuses")
-        if mapping(status, "lastState", "terminated") and mapping(status, "state", "running")
+        if mapping(status, "state", "running") and _recent(mapping(status, "lastState", "terminated"), now)
     ]
     if not ends:
         return None
@@ -153,6 +150,12 @@ def last_crash(pods: Iterable[Mapping[str, Any]]) -> Crash | None:
         ended_at=when(ended, "finishedAt"),
         runs_since=when(status, "state", "running", "startedAt"),
     )
+
+
+def _overdue(pod: Mapping[str, Any], now: datetime | None) -> bool:
+    # deletionTimestamp is when the grace period ends, not when it began
+    due = when(pod, "metadata", "deletionTimestamp")
+    return due is not None and now is not None and now - due > timedelta(minutes=1)
 
 
 def _of_containers(pod: Mapping[str, Any], now: datetime | None) -> Iterable[Problem]:
@@ -213,6 +216,11 @@ def _of_silent_pod(pod: Mapping[str, Any], phase: str) -> tuple[Problem, ...]:
 def _how(terminated: Mapping[str, Any]) -> Trouble:
     # Exit code 137 alone is any SIGKILL: only the kernel's word makes it an OOM.
     return Trouble.OOM if text(terminated, "reason") == "OOMKilled" else Trouble.CRASH
+
+
+def _recent(terminated: Mapping[str, Any], now: datetime | None) -> bool:
+    ended = when(terminated, "finishedAt")
+    return _bad_exit(terminated) and ended is not None and now is not None and now - ended <= RECENT
 
 
 def _bad_exit(terminated: Mapping[str, Any]) -> bool:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from bot.analyzers.fields import at, condition, count, labels, name_of, owner_of, text, when
+from bot.analyzers.fields import at, labels, name_of, owner_of, text, when
 from bot.analyzers.problems import Problem, Trouble, last_crash, problems_of
 from bot.analyzers.reading import NOTHING, Read, Reading, objects
+from bot.analyzers.workloads import complete, counts_of, selector_text, selects
 from domain.actions import Target
 from domain.alerts import Alert
 
@@ -59,7 +60,7 @@ class Scene:
             ("the rollout history", self.history),
             ("the pods", self.pods),
             (f"Service {self.target.name}", self.service),
-            ("the namespace's Deployments", self.siblings),
+            ("the workloads of the namespace", self.siblings),
             ("the Jobs", self.jobs),
             (f"Node {self.target.name}", self.node),
         )
@@ -171,19 +172,16 @@ async def _cron_job(target: Target, alert: Alert | None, read: Read) -> tuple[Sc
 
 
 async def _namespace(target: Target, alert: Alert | None, read: Read) -> tuple[Scene, ...]:
-    siblings = await _list(read, "Deployment", target.namespace, "")
-    short_of_pods = [
-        name_of(item)
-        for item in objects(siblings)
-        if name_of(item) and count(item, "status", "readyReplicas") < _desired(item)
+    kinds = ("Deployment", "StatefulSet", "DaemonSet")
+    found = await asyncio.gather(*(_list(read, kind, target.namespace, "") for kind in kinds))
+    incomplete = [
+        replace(target, kind=kind, name=name_of(item))
+        for kind, listed in zip(kinds, found, strict=True)
+        for item in objects(listed)
+        if name_of(item) and counts_of(item).ready < counts_of(item).desired
     ]
-    scenes = await asyncio.gather(
-        *(
-            _workload(replace(target, kind="Deployment", name=name), alert, read)
-            for name in sorted(short_of_pods)[:CLOSE_LOOKS]
-        )
-    )
-    return (_timed(Scene(target, alert, siblings=siblings)), *scenes)
+    scenes = await asyncio.gather(*(_workload(each, alert, read) for each in incomplete[:CLOSE_LOOKS]))
+    return (*(_timed(Scene(target, alert, siblings=listed)) for listed in found), *scenes)
 
 
 async def _closer(scene: Scene, read: Read) -> Scene:
@@ -199,7 +197,7 @@ async def _closer(scene: Scene, read: Read) -> Scene:
         for p in chosen
         if p.container and p.trouble in {Trouble.CRASH, Trouble.OOM, Trouble.EXITED, Trouble.NOT_READY}
     }
-    if not chosen and (crash := last_crash(scene.own_pods())):
+    if not chosen and (crash := last_crash(scene.own_pods(), scene.now)):
         # it has recovered: its last words are all there is to say about why
         ran = {(crash.pod, crash.container): Problem(Trouble.CRASH, crash.pod, crash.container, restarts=1)}
     nodes = sorted({p.node for p in chosen if p.node and _blames_node(p)})
@@ -218,6 +216,8 @@ async def _closer(scene: Scene, read: Read) -> Scene:
 
 
 def _blames_node(problem: Problem) -> bool:
+    if problem.trouble is Trouble.NOT_READY:
+        return not problem.container  # every container is ready, and the pod is not: its node may be silent
     return problem.trouble in {Trouble.EVICTED, Trouble.TERMINATING, Trouble.NODE_LOST}
 
 
@@ -237,28 +237,6 @@ def log_lines(data: Any) -> list[str]:
     """The lines of a log read."""
     found = at(data, "lines")
     return [line for line in found if isinstance(line, str)] if isinstance(found, list) else []
-
-
-def selector_text(workload: Any) -> str:
-    """A label selector as a query: a workload's matchLabels, or a Service's plain map."""
-    chosen = labels(workload, "spec", "selector", "matchLabels") or labels(workload, "spec", "selector")
-    return ",".join(f"{key}={value}" for key, value in sorted(chosen.items()))
-
-
-def selects(selector: Mapping[str, str], workload: Any) -> bool:
-    """Whether a plain selector matches the pods that a workload's template makes."""
-    made = labels(workload, "spec", "template", "metadata", "labels")
-    return bool(selector) and all(made.get(key) == value for key, value in selector.items())
-
-
-def complete(job: Any) -> bool:
-    """Whether a Job has done its work, however often it tried."""
-    return any(text(condition(job, kind), "status") == "True" for kind in ("Complete", "SuccessCriteriaMet"))
-
-
-def _desired(workload: Any) -> int:
-    wanted = at(workload, "spec", "replicas")
-    return wanted if isinstance(wanted, int) else 1
 
 
 def _owned(pod: Mapping[str, Any], target: Target) -> bool:

@@ -9,8 +9,9 @@ from bot.analyzers.fields import at, items, labels, name_of, plural, text
 from bot.analyzers.findings import finding
 from bot.analyzers.problems import ready
 from bot.analyzers.reading import cite, objects
-from bot.analyzers.scene import Scene, selector_text, selects
-from domain.diagnosis import Finding
+from bot.analyzers.scene import Scene
+from bot.analyzers.workloads import selector_text, selects
+from domain.diagnosis import Confidence, Finding
 
 _BEHIND = "pods that the selector matches"
 
@@ -101,6 +102,7 @@ def _none_ready(scene: Scene, pods: int) -> Finding:
         f"Service {scene.target.name} has no ready pod to send traffic to",
         f"The selector matches {plural(pods, 'pod')}, none of them ready: the Service is not at fault.",
         [cite(scene.pods, _BEHIND, f"0 of {pods} ready"), cite(scene.service, f"Service {scene.target.name}")],
+        confidence=Confidence.NOT_PROVEN,
         next_steps=["Look at why the pods are not ready."],
     )
 

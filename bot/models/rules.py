@@ -114,10 +114,15 @@ def _of_nothing(run: Run) -> Diagnosis:
     """Nothing was found: what was looked at, and what a person could look at next."""
     target, happened = run.spec.target, _what_happened(run)[0]
     looked = list(dict.fromkeys(_looked_at(call) for call in run.calls.values() if call.step == 0))
+    unread = _unread(run)
     if not target.key or not looked:
         summary = "Not proven: it is not clear which workload this is about."
         cause = "The built-in rules need a workload, a Service, a node or a Job to look at."
         steps: tuple[str, ...] = WHAT_IT_CAN_DO
+    elif unread:
+        summary = f"Not proven: {target} could not be looked at."
+        cause = unread[0]
+        steps = ("Check the agent's permissions and whether the name and namespace are right.",)
     else:
         summary = f"Not proven: the built-in rules find nothing wrong with {target}."
         cause = f"Looked at: {'; '.join(looked[:8])}."
@@ -130,7 +135,7 @@ def _of_nothing(run: Run) -> Diagnosis:
         cause=cause,
         confidence=Confidence.NOT_PROVEN,
         by=NAME,
-        next_steps=(*_unread(run), *steps)[:MAX_STEPS],
+        next_steps=(*unread, *steps)[:MAX_STEPS],
         note=_note(run),
     )
 
