@@ -6,6 +6,7 @@ It knows nothing of who uses it. Programs in images behave as a table says (`Beh
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,7 +20,7 @@ from bot.local.cluster.objects import Objects
 from bot.local.cluster.pace import Pace
 from bot.local.cluster.rbac import ALL_BUT_SECRETS, EVERYTHING, User, load_rules
 from bot.local.cluster.recorder import Recorder
-from bot.local.cluster.resources import BY_KIND, Obj
+from bot.local.cluster.resources import BY_KIND, RESOURCES, Obj
 from bot.local.cluster.scheduler import Scheduler
 from bot.local.cluster.server import Asked, Server, listening
 from bot.local.cluster.store import Store
@@ -87,6 +88,22 @@ class Cluster:
         """Stores an object as it is, status included, past every check: a test's way to a state."""
         resource = BY_KIND[obj["apiVersion"], obj["kind"]]
         return self._store.create(resource, obj)
+
+    async def until(self, kind: str, namespace: str, name: str, holds: Callable[[Obj], bool]) -> Obj:
+        """Waits until an object is there and `holds` is true of it, and answers it."""
+        while True:
+            revision, found = self._store.revision, self._find(kind, namespace, name)
+            if found is not None and holds(found):
+                return found
+            await self._store.advanced(revision)
+
+    async def until_gone(self, kind: str, namespace: str, name: str) -> None:
+        """Waits until an object is deleted."""
+        while self._find(kind, namespace, name) is not None:
+            await self._store.advanced(self._store.revision)
+
+    def _find(self, kind: str, namespace: str, name: str) -> Obj | None:
+        return self._store.get(next(r for r in RESOURCES if r.kind == kind), namespace, name)
 
     def behave(self, image: str, behaviour: Behaviour, seconds: float) -> None:
         """Lets an image behave otherwise for a while (seconds at speed 1), for every start in that time."""

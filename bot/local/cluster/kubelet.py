@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from bot.local.cluster.behaviour import Behaviour, Line, Process, behaviour_of
+from bot.local.cluster.behaviour import Behaviour, Process, behaviour_of
 from bot.local.cluster.errors import bad_request
 from bot.local.cluster.mounts import missing_reference, missing_volume
 from bot.local.cluster.pace import Pace, timestamp
@@ -53,24 +53,19 @@ class Kubelet:
             self._cached.add((pod["spec"]["nodeName"], container.image))
         self._publish(run)
 
-    def logs(self, pod: Obj, container: str, *, previous: bool) -> list[Line]:
-        """A container's log; ApiError 400 in the kubelet's words when there is none."""
+    def process(self, pod: Obj, container: str, *, previous: bool) -> Process:
+        """What a container's log is read from; ApiError 400 in the kubelet's words when there is nothing."""
         run, name = self._runs.get(pod["metadata"]["uid"]), pod["metadata"]["name"]
         found = next((c for c in run.containers if c.name == container), None) if run else None
         if previous:
             if found is None or found.previous is None:
                 raise bad_request(f'previous terminated container "{container}" in pod "{name}" not found')
-            return found.previous.lines(datetime.now(UTC))
+            return found.previous
         if found is None or found.process is None:
             why = at(found.state, "waiting.reason") if found else "ContainerCreating"
             why = "trying and failing to pull image" if "Image" in (why or "") else why
             raise bad_request(f'container "{container}" in pod "{name}" is waiting to start: {why}')
-        return found.process.lines(datetime.now(UTC))
-
-    def running(self, pod: Obj, container: str) -> bool:
-        """Whether a container is running now."""
-        run = self._runs.get(pod["metadata"]["uid"])
-        return run is not None and any(c.name == container and "running" in c.state for c in run.containers)
+        return found.process
 
     # --- the life of a pod
 
@@ -258,7 +253,11 @@ class Kubelet:
 
     def _forget(self, uid: str) -> None:
         run = self._runs.pop(uid, None)
-        for name in ("mount", "stop", *(c.name for c in run.containers)) if run else ():
+        for container in run.containers if run else ():
+            self._pace.cancel((uid, container.name))
+            if container.process is not None and container.process.ended is None:
+                container.process.ended = datetime.now(UTC)
+        for name in ("mount", "stop"):
             self._pace.cancel((uid, name))
 
     # --- parts

@@ -27,8 +27,7 @@ def patched(obj: Obj, patch: Any, media_type: str) -> Obj:
     if not isinstance(patch, dict):
         raise bad_request("json: cannot unmarshal array into Go value of type map[string]interface {}")
     if media_type == MERGE_PATCH:
-        merged: Obj = merge_patch(obj, patch)
-        return merged
+        return copied(merge_patch(obj, patch))
     return strategic_patch(obj, patch)
 
 

@@ -23,12 +23,12 @@ from bot.local.cluster.pace import micro_timestamp, timestamp
 from bot.local.cluster.patches import patched
 from bot.local.cluster.rbac import Attributes, User
 from bot.local.cluster.request import Call
-from bot.local.cluster.resources import BUDGETS, PODS, Obj, Resource
+from bot.local.cluster.resources import BUDGETS, PODS, Obj
 from bot.local.cluster.selecting import object_selector, selector_text
 from bot.local.cluster.store import at, copied
 from bot.local.cluster.validation import NOT_NEGATIVE
 
-SCALE = Resource("autoscaling", "v1", "Scale", "scales")
+LOG_POLL = 0.2  # seconds between two looks at a followed log
 
 
 # --- logs
@@ -40,7 +40,8 @@ async def log(call: Call, objects: Objects, kubelet: Kubelet) -> web.StreamRespo
     container = _container(pod, call.http.query.get("container", ""))
     previous, stamped = call.flag("previous"), call.flag("timestamps")
     tail, since = _window(call)
-    lines = kubelet.logs(pod, container, previous=previous)
+    process = kubelet.process(pod, container, previous=previous)
+    lines = process.lines(datetime.now(UTC))
     chosen = [line for line in lines if since is None or line.at >= since]
     if tail is not None:
         chosen = chosen[-tail:] if tail else []
@@ -53,9 +54,11 @@ async def log(call: Call, objects: Objects, kubelet: Kubelet) -> web.StreamRespo
     await response.prepare(call.http)
     await response.write(body)
     seen = lines[-1].at if lines else datetime.now(UTC)
-    while kubelet.running(pod, container):
-        await asyncio.sleep(0.2)
-        fresh = [line for line in kubelet.logs(pod, container, previous=False) if line.at > seen]
+    ended = False
+    while not ended:
+        await asyncio.sleep(LOG_POLL)
+        ended = process.ended is not None
+        fresh = [line for line in process.lines(datetime.now(UTC)) if line.at > seen]
         seen = fresh[-1].at if fresh else seen
         await response.write(_text(fresh, stamped))
     await response.write_eof()
