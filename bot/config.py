@@ -86,7 +86,7 @@ class Settings(BaseModel):
     @classmethod
     def _slack_url_is_safe(cls, value: str) -> str:
         parts = urlsplit(value)
-        if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
             raise ValueError("must be https, or http on loopback: tokens are sent there")
         return value if value.endswith("/") else value + "/"
 

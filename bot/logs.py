@@ -36,3 +36,4 @@ def configure(redact: Callable[[str], str], level: int = logging.INFO) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("agent").setLevel(level)
+    logging.getLogger("slack_bolt").setLevel(logging.ERROR)  # warns at each start that `authorize` is used as documented

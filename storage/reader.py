@@ -18,7 +18,7 @@ from domain.events import Envelope
 from domain.ports import Message, RunRow
 from domain.work import Rollup
 from storage import rollups, rows
-from storage.database import Connection, check, projections, read_only, scripts, sentence
+from storage.database import Connection, check, looking_at, projections, read_only, scripts, sentence, workspaces
 from storage.views import ENVELOPE, current, envelope
 
 T = TypeVar("T")
@@ -39,6 +39,12 @@ async def read_journal(path: str | Path, workspace: str) -> AsyncIterator[Reader
             yield Reader(connection, workspace)
     except sqlite3.Error as error:
         raise JournalError(sentence(error, f"cannot read {path}")) from error
+
+
+def workspaces_in(path: str | Path) -> list[str]:
+    """The workspaces that a database holds events of. Raises as `read_journal`."""
+    with looking_at(Path(path)) as db:
+        return workspaces(db)
 
 
 def _refuse_old(db: sqlite3.Connection, path: Path) -> None:

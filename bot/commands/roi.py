@@ -12,7 +12,7 @@ from bot.config import load
 from domain.codec import encode
 from domain.errors import SettingsError
 from domain.work import Rollup
-from storage.reader import read_journal, workspaces
+from storage.reader import read_journal, workspaces_in
 
 _PERIOD = re.compile(r"(\d{1,4})([hdw])$")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
     until = datetime.now(UTC)
     since = until - period(options.since)
     path = load().agent_database
-    for workspace in workspaces(path) or ["local"]:
+    for workspace in workspaces_in(path) or ["local"]:
         rollup = asyncio.run(_rollup(path, workspace, since, until))
         if options.json:
             print(json.dumps({"workspace": workspace, **encode(rollup)}, ensure_ascii=False))

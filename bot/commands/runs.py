@@ -13,13 +13,13 @@ from domain.codec import encode, timestamp
 from domain.errors import AgentError
 from domain.events import Envelope, body_of
 from domain.ports import RunRow
-from storage.reader import read_journal, workspaces
+from storage.reader import read_journal, workspaces_in
 
 
 def run(options: argparse.Namespace) -> int:
     """Print rows, or a run's events."""
     path = load().agent_database
-    for workspace in workspaces(path):
+    for workspace in workspaces_in(path):
         if asyncio.run(_print(path, workspace, options)):
             return 0
     if options.run:

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 import yaml
+
 from handlers.manifest import manifest
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from bot.tools.kubernetes_client import KubernetesClient, open_client
 from bot.tools.kubernetes_reads import read_tools
 from bot.tools.kubernetes_writes import write_tools
 from domain.ports import Tool
+from policies.schema import ToolSchema
 
 TOOL_NAMES: tuple[str, ...] = (
     "kubernetes_get",
@@ -68,3 +70,10 @@ def build_tools(clients: Clients, environment: Callable[[str], str]) -> tuple[To
     if clients.kubernetes is not None:
         tools += read_tools(clients.kubernetes, environment) + write_tools(clients.kubernetes, environment)
     return tools
+
+
+def schemas() -> tuple[ToolSchema, ...]:
+    """Every tool of this product as policy sees it, whether or not its system is configured here."""
+    unconnected: Any = object()  # nothing is called: only names, effects and argument schemas are read
+    tools = build_tools(Clients(kubernetes=unconnected), lambda _: "production")
+    return tuple(ToolSchema(tool.name, tool.effect, tool.parameters) for tool in tools)

@@ -1,0 +1,281 @@
+"""The composition: the one file that sees every package. `running(settings)` is the whole service, started and stopped."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from bot import metrics, tools
+from bot.agent.world import World, log
+from bot.config import Settings, is_loopback, pairs
+from bot.models.rules import Rules
+from bot.plane import Plane
+from bot.policy_files import PolicyFiles
+from bot.schedule import Job, Schedule
+from domain.decisions import SYSTEM
+from domain.errors import SettingsError
+from domain.events import Draft, PolicyLoaded, PolicyRejected
+from domain.ports import Journal, Model
+from handlers import channels, intake, slack_app
+from handlers.chat import SlackChat
+from handlers.directory import SlackDirectory
+from handlers.lane import Pace
+from handlers.sender import Sender
+from handlers.services import Services
+from handlers.socket_mode import SocketMode
+from policies.redaction import Redactor
+from storage.journal import open_journal
+
+SWEEP_SECONDS = 5.0
+POLICY_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class App:
+    """The running service. `url` is where its HTTP server listens."""
+
+    plane: Plane
+    journal: Journal
+    services: Services
+    policy: PolicyFiles
+    url: str
+    readiness: Callable[[], Any]
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, *, pace: Pace | None = None, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> AsyncIterator[App]:
+    """Everything that `serve` runs. Raises SettingsError, ChatError or JournalError with a sentence where it cannot start."""
+    async with AsyncExitStack() as stack:
+        redactor = _redactor(settings)
+        slack = await _connect_slack(settings)
+        journal = await stack.enter_async_context(
+            open_journal(settings.agent_database, slack.identity.team_id, clock=clock)
+        )
+        toolbox = await tools.connect(settings.kubeconfig, settings.environment)
+        stack.push_async_callback(toolbox.close)
+        policy = PolicyFiles(settings.agent_policy, tools.schemas(), {"AGENT_APPROVERS": settings.approvers})
+        await reload_policy(policy, journal)
+
+        names = await channels.resolve(
+            slack.reading, [settings.agent_channel, *(bot[0] for bot in _alert_bots(settings))]
+        )
+        channel = names.get(settings.agent_channel, "")
+        redact: Callable[[str], str] = lambda text: redactor.text(text).text  # noqa: E731
+        sender = Sender(journal, slack.posting, pace=pace)
+        chat = SlackChat(journal, sender, channel, redact)
+        directory = SlackDirectory(slack.reading, slack.identity.team_id)
+        rules = Rules()
+        model = _model(settings, rules)
+
+        def world(plane: Plane) -> World:
+            return World(
+                journal=journal,
+                chat=chat,
+                directory=directory,
+                tools={tool.name: tool for tool in toolbox.tools},
+                model=model,
+                rules=rules,
+                redactor=redactor,
+                policy=lambda: policy.current,
+                environment=settings.environment,
+                mode=lambda: plane.mode,
+                paused=lambda: plane.paused,
+                clock=clock,
+            )
+
+        plane = Plane(
+            world,
+            workers=settings.agent_workers,
+            channel=lambda: channel,
+            default_mode=settings.agent_mode,
+            alert_bots=_bots_by_channel(settings, names),
+            policy_problems=lambda: policy.problems,
+        )
+        services = Services(
+            plane=plane,
+            journal=journal,
+            chat=chat,
+            sender=sender,
+            directory=directory,
+            client=slack.reading,
+            identity=slack.identity,
+            redact=redact,
+            channel=channel,
+            watched=tuple(dict.fromkeys(filter(None, names.values()))),
+        )
+        schedule = Schedule(
+            (
+                Job("expiry sweep", SWEEP_SECONDS, plane.sweep),
+                Job("policy reload", POLICY_SECONDS, partial(reload_policy, policy, journal)),
+            )
+        )
+        bolt = slack_app.build(services, slack, signing_secret=_http_secret(settings))
+        socket = _socket_mode(settings, bolt, services)
+        readiness = _readiness(journal, sender, socket, schedule, policy)
+        routes = [
+            *intake.routes(plane, settings.agent_alert_token.get_secret_value(), redact),
+            *_own_routes(readiness),
+            *([] if socket else [slack_app.events_route(bolt, settings.slack_signing_secret.get_secret_value())]),
+        ]
+
+        await plane.start()
+        stack.push_async_callback(plane.stop)
+        await sender.start()
+        stack.push_async_callback(sender.close)
+        url = await stack.enter_async_context(_serving(routes, settings))
+        if socket is not None:
+            await socket.start()
+            stack.push_async_callback(socket.close)
+        schedule.start()
+        stack.callback(schedule.stop)
+        _settle_memory()
+        for note in (*toolbox.notes, *_warnings(settings, policy, channel)):
+            log.warning(note)
+        log.info(
+            "ready", extra={"url": url, "model": model.name, "mode": plane.mode.value, "team": slack.identity.team}
+        )
+        yield App(plane, journal, services, policy, url, readiness)
+
+
+async def reload_policy(policy: PolicyFiles, journal: Journal) -> None:
+    """Look at the policy files again and record what came of it. A refused bundle leaves the last good one in force."""
+    if not policy.reload():
+        return
+    if policy.problems:
+        log.error("the policy was refused", extra={"problems": "; ".join(policy.problems)})
+        await journal.append(Draft(PolicyRejected(policy.problems), SYSTEM))
+    else:
+        rules = tuple(rule.id for rule in policy.current.rules)
+        log.info("the policy is in force", extra={"policy": policy.current.hash[:12], "rules": str(len(rules))})
+        await journal.append(Draft(PolicyLoaded(policy.current.hash, rules), SYSTEM))
+
+
+def _redactor(settings: Settings) -> Redactor:
+    """The marks of equal secrets are equal within one deployment: its key is made from a secret that it holds anyway."""
+    seed = settings.slack_signing_secret.get_secret_value() or settings.slack_bot_token.get_secret_value()
+    return Redactor(settings.secrets(), hashlib.sha256(b"redaction:" + seed.encode()).digest())
+
+
+async def _connect_slack(settings: Settings) -> slack_app.Connection:
+    token = settings.slack_bot_token.get_secret_value()
+    if not token:
+        raise SettingsError(
+            "SLACK_BOT_TOKEN is not set: create the app from `personal-agent slack manifest`, install it, copy its token. "
+            "`personal-agent demo` needs none."
+        )
+    return await slack_app.connect(token, settings.slack_api_url)
+
+
+def _model(settings: Settings, rules: Rules) -> Model:
+    if settings.model == "rules":
+        return rules
+    from bot.models.openai import connect  # heavy, and not needed where the rules answer alone
+
+    return connect(settings.openai_api_key.get_secret_value(), settings.openai_base_url, settings.openai_model)
+
+
+def _http_secret(settings: Settings) -> str:
+    """The signing secret where Slack comes by HTTP; Socket Mode authenticates by its connection."""
+    return "" if settings.slack_app_token.get_secret_value() else settings.slack_signing_secret.get_secret_value()
+
+
+def _socket_mode(settings: Settings, bolt: Any, services: Services) -> SocketMode | None:
+    token = settings.slack_app_token.get_secret_value()
+    return SocketMode(bolt, services, token, settings.slack_api_url) if token else None
+
+
+def _alert_bots(settings: Settings) -> list[tuple[str, str]]:
+    return pairs(settings.agent_alert_bots)
+
+
+def _bots_by_channel(settings: Settings, names: Mapping[str, str]) -> Callable[[str], Sequence[str]]:
+    allowed: dict[str, list[str]] = {}
+    for name, bot in _alert_bots(settings):
+        allowed.setdefault(names.get(name, name), []).append(bot)
+    return lambda channel: allowed.get(channel, ())
+
+
+def _warnings(settings: Settings, policy: PolicyFiles, channel: str) -> list[str]:
+    found = []
+    if not channel:
+        found.append("AGENT_CHANNEL is not set or not found: incidents open nowhere in Slack until it is")
+    if not settings.approvers and not policy.problems:
+        found.append("AGENT_APPROVERS is empty: nobody can approve anything")
+    if policy.problems:
+        found.append("the policy was refused, so everything is denied: personal-agent policy check says why")
+    return found
+
+
+# --- HTTP -------------------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _serving(routes: Sequence[web.RouteDef], settings: Settings) -> AsyncIterator[str]:
+    application = web.Application(client_max_size=2 * 1024 * 1024)
+    application.add_routes(routes)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.agent_host, settings.agent_port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise SettingsError(
+                f"AGENT_HOST:AGENT_PORT {settings.agent_host}:{settings.agent_port} cannot be bound: {error.strerror}"
+            ) from error
+        host = "127.0.0.1" if is_loopback(settings.agent_host) else settings.agent_host
+        yield f"http://{host}:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+def _own_routes(readiness: Callable[[], Any]) -> list[web.RouteDef]:
+    async def healthz(_: web.Request) -> web.Response:
+        return web.json_response({"alive": True})
+
+    async def readyz(_: web.Request) -> web.Response:
+        problems = await readiness()
+        return web.json_response({"ready": not problems, "problems": problems}, status=503 if problems else 200)
+
+    async def metrics_page(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(metrics.REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    return [web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics_page)]
+
+
+def _readiness(
+    journal: Journal, sender: Sender, socket: SocketMode | None, schedule: Schedule, policy: PolicyFiles
+) -> Callable[[], Any]:
+    """What is not as it should be, one sentence each; empty means ready."""
+
+    async def problems() -> list[str]:
+        found = list(sender.problems())
+        if socket is not None and not await socket.connected():
+            found.append("Slack is not connected (Socket Mode)")
+        if not schedule.running:
+            found.append("the schedule does not run")
+        found += [f"policy: {problem}" for problem in policy.problems]
+        try:
+            await journal.control()
+        except Exception as error:  # noqa: BLE001 – the HTTP boundary: whatever it is, the answer is "not ready"
+            found.append(f"the database does not answer: {error}")
+        return found
+
+    return problems
+
+
+def _settle_memory() -> None:
+    """What was loaded for good is no garbage: not walking it again makes large Kubernetes lists several times cheaper."""
+    gc.collect()
+    gc.freeze()

@@ -1,0 +1,132 @@
+"""`personal-agent demo`: the product doing its job, on one page, without a key or a token."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+
+from bot import logs
+from bot.commands.roi import words
+from bot.commands.stage import Stage, folder_for, stage
+from bot.commands.transcript import line
+from bot.local.scenarios import SCENARIOS, Scenario
+from domain.alerts import Incident
+from domain.decisions import ApprovalState
+from domain.errors import SettingsError
+from domain.events import ApprovalRequested, Envelope, IncidentResolved, MessageSent, RunFinished
+from domain.runs import RunOutcome
+
+PLAY_SECONDS = 120.0
+"""A scenario played by `--auto` that is not over by then has failed."""
+
+BEFORE_TROUBLE_SECONDS = 3.0
+
+
+def run(options: argparse.Namespace) -> int:
+    """Play. With --auto: 0 only if the incident ended verified and resolved."""
+    scenario = next((scenario for scenario in SCENARIOS if scenario.name == options.scenario), None)
+    if scenario is None:
+        known = ", ".join(scenario.name for scenario in SCENARIOS)
+        raise SettingsError(f"--scenario: there is no {options.scenario}; the scenarios are {known}")
+    logs.configure(lambda text: text, level=40)
+    return asyncio.run(_play(scenario, options))
+
+
+async def _play(scenario: Scenario, options: argparse.Namespace) -> int:
+    async with folder_for(keep=options.keep) as folder, stage(folder, port=options.port) as world:
+        print(f"{scenario.title}. {scenario.description}\n")
+        if options.auto:
+            code = await _auto(world, scenario)
+        else:
+            code = await _wait(world, scenario)
+        if options.keep:
+            print(f"\nThe journal is kept in {folder}: AGENT_DATABASE={folder}/personal-agent.db personal-agent runs")
+        return code
+
+
+async def _wait(world: Stage, scenario: Scenario) -> int:
+    """Show the page until somebody stops it."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    print(f"Open {world.workspace.url}")
+    print("You are Mara, on call, in #incidents. Ctrl-C ends it.\n", flush=True)
+    telling = asyncio.create_task(_tell(world))
+    await asyncio.sleep(BEFORE_TROUBLE_SECONDS)
+    await scenario.start(world.cluster)
+    await stop.wait()
+    telling.cancel()
+    await asyncio.gather(telling, return_exceptions=True)
+    return 0
+
+
+async def _tell(world: Stage) -> None:
+    """The transcript as it happens."""
+    with world.app.journal.subscribe() as events:
+        async for envelope in events:
+            _print(envelope)
+
+
+async def _auto(world: Stage, scenario: Scenario) -> int:
+    """Play the people too, until the incident is over."""
+    try:
+        async with asyncio.timeout(PLAY_SECONDS):
+            with world.app.journal.subscribe() as events:
+                await scenario.start(world.cluster)
+                incident_id = await _until_over(world, events)
+    except TimeoutError:
+        print(f"\nnot over after {PLAY_SECONDS:.0f} s")
+        return 1
+    status = await world.app.plane.status()
+    if status.week is not None:
+        print(f"\n{words(status.week)}")
+    problem = await _problem(world, scenario, incident_id)
+    print(f"\n{problem or 'The incident ended verified and resolved.'}")
+    return 1 if problem else 0
+
+
+async def _until_over(world: Stage, events: AsyncIterator[Envelope]) -> str:
+    """Follow the events, approve what is asked, and return the incident once it is resolved and its run has ended."""
+    asked: dict[str, str] = {}
+    resolved, finished = "", ""
+    async for envelope in events:
+        _print(envelope)
+        match envelope.event:
+            case ApprovalRequested(request):
+                asked[f"approval:{request.id}"] = request.id
+            case MessageSent(key, _, channel, ts) if key in asked:
+                del asked[key]
+                await world.workspace.click("Mara Lindqvist", channel, ts, "approval.approve")
+            case IncidentResolved():
+                resolved = envelope.incident_id
+            case RunFinished():
+                finished = envelope.incident_id
+        if resolved and resolved == finished:
+            return resolved
+    return ""
+
+
+async def _problem(world: Stage, scenario: Scenario, incident_id: str) -> str:
+    """What is not as the scenario should end; empty where all is well."""
+    journal = world.app.journal
+    incident: Incident | None = await journal.incident(incident_id)
+    if incident is None or incident.open:
+        return "The incident is not resolved."
+    runs = await journal.runs(incident_id=incident_id)
+    approvals = await journal.approvals(incident_id=incident_id)
+    executed = [approval for approval in approvals if approval.state is ApprovalState.CONSUMED]
+    if scenario.expected_tool is None:
+        return "" if not executed else "Something was executed although nothing had to be."
+    if [approval.request.action.tool for approval in executed] != [scenario.expected_tool]:
+        return f"Expected one {scenario.expected_tool} to be executed."
+    if not any(row.outcome is RunOutcome.REMEDIATED for row in runs):
+        return "The change was not verified."
+    return ""
+
+
+def _print(envelope: Envelope) -> None:
+    text = line(envelope)
+    if text:
+        print(text, flush=True)

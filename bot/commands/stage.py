@@ -1,0 +1,77 @@
+"""The stage: the whole service against the stand-in world on loopback. `demo` plays on it, and so do the story tests."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.app import App, running
+from bot.config import Settings, load
+from bot.local.cluster import Cluster
+from bot.local.monitor import Monitor
+from bot.local.workspace import DEFAULT_SEED, Workspace
+from handlers.lane import Pace
+from handlers.manifest import manifest
+
+QUICK = Pace(spacing_s=0.05, edit_s=0.4, workspace_s=0.01, backoff_s=0.1)
+"""The stand-in workspace has no rate limits to respect; real Slack gets the default pace."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Everything that plays together."""
+
+    workspace: Workspace
+    cluster: Cluster
+    monitor: Monitor
+    app: App
+
+
+def settings_for(workspace: Workspace, kubeconfig: Path, database: Path, **more: str) -> Settings:
+    """The settings of a service against a stand-in world: explicit, whatever the environment holds."""
+    given = {
+        "SLACK_BOT_TOKEN": workspace.bot_token,
+        "SLACK_APP_TOKEN": workspace.app_token,
+        "SLACK_API_URL": workspace.api_url,
+        "KUBECONFIG": str(kubeconfig),
+        "AGENT_DATABASE": str(database),
+        "AGENT_PORT": "0",
+        "AGENT_CHANNEL": "#incidents",
+        "AGENT_ALERT_BOTS": f"#alerts={DEFAULT_SEED.bots[0].bot_id}",
+        "AGENT_ALERT_TOKEN": secrets.token_hex(16),
+        "AGENT_APPROVERS": "@sre",
+        "AGENT_ENVIRONMENTS": "shop=production,staging-*=staging",
+    }
+    return load({**given, **more}, env_file=None)
+
+
+@asynccontextmanager
+async def stage(
+    folder: Path, *, port: int = 0, speed: float = 1.0, interval_s: float = 0.5, pace: Pace = QUICK, **more: str
+) -> AsyncIterator[Stage]:
+    """Raise the curtain. `folder` holds the database and the kubeconfig; `more` are further settings."""
+    async with Workspace(port=port, manifest=manifest("minimal")) as workspace, Cluster(speed=speed) as cluster:
+        kubeconfig = folder / "kubeconfig"
+        cluster.write_kubeconfig(kubeconfig)
+        settings = settings_for(workspace, kubeconfig, folder / "personal-agent.db", **more)
+        async with running(settings, pace=pace) as app:
+            token = settings.agent_alert_token.get_secret_value()
+            webhook = f"{app.url}/alerts/alertmanager"
+            async with Monitor(cluster.url, cluster.admin_token, webhook, token, interval=interval_s) as monitor:
+                yield Stage(workspace, cluster, monitor, app)
+
+
+@asynccontextmanager
+async def folder_for(*, keep: bool) -> AsyncIterator[Path]:
+    """Where a demo's files go: thrown away at the end, or kept in the working directory."""
+    if keep:
+        kept = Path.cwd() / "personal-agent-demo"
+        kept.mkdir(exist_ok=True)
+        yield kept
+    else:
+        with tempfile.TemporaryDirectory(prefix="personal-agent-") as name:
+            yield Path(name)

@@ -1,0 +1,102 @@
+"""Settings: what the environment says, checked at the door."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bot.config import Settings, is_loopback, load, pairs
+from domain.actions import Mode
+from domain.errors import SettingsError
+
+
+def settings(**environ: str) -> Settings:
+    return load(environ, env_file=None)
+
+
+def test_the_defaults_listen_on_loopback_and_ask_for_every_change() -> None:
+    given = settings()
+    assert (given.agent_host, given.agent_mode, given.model) == ("127.0.0.1", Mode.PROPOSE, "rules")
+
+
+def test_an_unknown_agent_name_is_an_error_that_names_the_nearest() -> None:
+    with pytest.raises(SettingsError, match="AGENT_APROVERS is not a setting; did you mean AGENT_APPROVERS"):
+        settings(AGENT_APROVERS="@sre")
+
+
+def test_names_of_others_are_left_alone() -> None:
+    assert settings(AGENTLESS="1", PATH="/bin").agent_port == 8080
+
+
+def test_a_public_address_needs_a_token_for_the_webhooks() -> None:
+    with pytest.raises(SettingsError, match="AGENT_ALERT_TOKEN must be set"):
+        settings(AGENT_HOST="0.0.0.0")
+    assert settings(AGENT_HOST="0.0.0.0", AGENT_ALERT_TOKEN="t").agent_host == "0.0.0.0"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://slack.example.com/api/", "ftp://localhost/", "http://127.0.0.1.example.com/api/"]
+)
+def test_tokens_are_sent_to_no_plain_http_host_but_loopback(url: str) -> None:
+    with pytest.raises(SettingsError, match="SLACK_API_URL: must be https"):
+        settings(SLACK_API_URL=url)
+
+
+def test_a_slack_url_ends_in_a_slash() -> None:
+    assert settings(SLACK_API_URL="http://127.0.0.1:9/api").slack_api_url == "http://127.0.0.1:9/api/"
+
+
+def test_a_key_makes_the_model_openai_and_openai_needs_a_key() -> None:
+    assert settings(OPENAI_API_KEY="sk-x").model == "openai"
+    assert settings(OPENAI_API_KEY="sk-x", AGENT_MODEL="rules").model == "rules"
+    with pytest.raises(SettingsError, match="AGENT_MODEL=openai needs OPENAI_API_KEY"):
+        settings(AGENT_MODEL="openai")
+
+
+def test_an_unlisted_namespace_is_production() -> None:
+    given = settings(AGENT_ENVIRONMENTS="shop=production, staging-*=staging")
+    assert given.environment("staging-shop") == "staging"
+    assert given.environment("anything") == "production"
+    assert given.environment("") == "production"
+
+
+def test_the_first_matching_pattern_names_the_environment() -> None:
+    assert settings(AGENT_ENVIRONMENTS="a-prod=production,a-*=staging").environment("a-prod") == "production"
+
+
+def test_pairs_that_are_none_are_named() -> None:
+    with pytest.raises(SettingsError, match="'shop' is not NAME=VALUE"):
+        settings(AGENT_ENVIRONMENTS="shop")
+    assert pairs(" a = b , c=d,") == [("a", "b"), ("c", "d")]
+
+
+def test_numbers_out_of_range_name_the_setting() -> None:
+    with pytest.raises(SettingsError, match="AGENT_PORT"):
+        settings(AGENT_PORT="99999")
+    with pytest.raises(SettingsError, match="AGENT_WORKERS"):
+        settings(AGENT_WORKERS="many")
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text("AGENT_PORT=1111\nAGENT_CHANNEL='#ops'\n")
+    given = load({"AGENT_PORT": "2222"}, env_file)
+    assert (given.agent_port, given.agent_channel) == (2222, "#ops")
+
+
+def test_secrets_do_not_show_in_the_settings_text_and_are_known_to_the_redactor() -> None:
+    given = settings(SLACK_BOT_TOKEN="xoxb-very-secret", OPENAI_API_KEY="sk-hidden")
+    assert "very-secret" not in repr(given)
+    assert set(given.secrets()) == {"xoxb-very-secret", "sk-hidden"}
+
+
+def test_approvers_are_separate_references() -> None:
+    assert settings(AGENT_APPROVERS="@sre, mara@example.com ,U1").approvers == ("@sre", "mara@example.com", "U1")
+
+
+@pytest.mark.parametrize(
+    ("host", "local"), [("localhost", True), ("::1", True), ("127.0.0.9", True), ("10.0.0.1", False)]
+)
+def test_loopback_is_this_machine_only(host: str, local: bool) -> None:
+    assert is_loopback(host) is local
