@@ -50,7 +50,17 @@ def digest_of(value: Json) -> str:
 
 
 def plain(value: Json) -> Json:
-    """Foreign JSON made canonical: floats and large integers become strings, lone surrogates U+FFFD, keys strings."""
+    """Foreign JSON made canonical: floats and large integers become strings, lone surrogates U+FFFD, keys strings.
+
+    Raises BadInput for values nested hundreds of levels deep.
+    """
+    try:
+        return _plain(value)
+    except RecursionError as error:
+        raise BadInput("nested too deeply") from error
+
+
+def _plain(value: Json) -> Json:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -60,9 +70,9 @@ def plain(value: Json) -> Json:
     if isinstance(value, float):
         return repr(value)
     if isinstance(value, Mapping):
-        return {str(plain(key)): plain(item) for key, item in value.items()}
+        return {str(_plain(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
+        return [_plain(item) for item in value]
     return str(value)
 
 
