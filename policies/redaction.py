@@ -14,13 +14,13 @@ import math
 import re
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 from urllib.parse import quote
 
-from policies.patterns import NAME_TRIGGERS, NAMED_VALUE, PATTERNS, is_secret_name
+from policies.patterns import KEY_NAME, NAME_TRIGGERS, NAMED_VALUE, PATTERNS, is_secret_name
 
 WITHHELD = "[withheld: could not be checked for secrets]"
 MIN_KNOWN = 6
@@ -29,7 +29,9 @@ MAX_DEPTH = 60
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _MARK = re.compile(r"\[secret:[a-z-]{1,40}:[0-9a-f]{4}\]")
 _LONG = re.compile(r"[A-Za-z0-9+/_=-]{20,}")
-_PIECES = re.compile(r"[^/=]{16,}")
+_LONG_DOTTED = re.compile(r"[A-Za-z0-9+/_=.-]{20,}")
+_PIECES = re.compile(r"[^/=.]{16,}")
+_WORDS = re.compile(r"[a-z]{3,}")
 _HEX = re.compile(r"(?:sha\d{1,3}-)?[0-9a-fA-F-]+")
 _HARMLESS = re.compile(
     r"(?:null|none|nil|true|false|undefined|unset|empty|expired|invalid|missing|required|denied|unknown|revoked|rejected|"
@@ -94,12 +96,21 @@ class Redactor:
     def _suspicious(self, text: str) -> bool:
         """The cheap question that almost every text answers with no."""
         lowered = text.lower()
-        for trigger in _TRIGGERS:
+        for trigger in _TEXT_TRIGGERS:
             if trigger in lowered:
                 return True
+        if "key" in lowered and KEY_NAME.search(lowered):
+            return True
         if any(form in text for form, _ in self._known):
             return True
-        return any(_looks_random(run) for run in _LONG.findall(text))
+        runs = _LONG_DOTTED.findall(text)
+        if not runs:
+            return False
+        joined = ":" + ":".join(runs).lower()
+        for trigger in _RUN_TRIGGERS:
+            if trigger in joined:
+                return True
+        return any(map(_looks_random, runs))
 
     def _pass(self, text: str) -> tuple[str, int]:
         found = 0
@@ -112,7 +123,7 @@ class Redactor:
             if any(trigger in lowered for trigger in pattern.triggers):
                 text, hits = self._sub(pattern.kind, pattern.regex, text)
                 found += hits
-        if any(trigger in lowered for trigger in NAME_TRIGGERS):
+        if any(trigger in lowered for trigger in NAME_TRIGGERS) or KEY_NAME.search(lowered):
             text, hits = self._named_values(text)
             found += hits
         text, hits = self._random_runs(text)
@@ -196,9 +207,15 @@ class Redactor:
         return text if _MARK.fullmatch(text) else self.mask(kind, text)
 
 
-_TRIGGERS = tuple(
-    dict.fromkeys((*(trigger for pattern in PATTERNS for trigger in pattern.triggers), *NAME_TRIGGERS, _LAST_APPLIED))
-)
+def _triggers(*, in_run: bool) -> Iterator[str]:
+    """The triggers of the patterns of one sort, but for those that another trigger contains."""
+    for pattern in PATTERNS:
+        if pattern.in_run is in_run:
+            yield from (word for word in pattern.triggers if not any(name in word for name in NAME_TRIGGERS))
+
+
+_TEXT_TRIGGERS = tuple(dict.fromkeys((*NAME_TRIGGERS, *_triggers(in_run=False))))
+_RUN_TRIGGERS = tuple(dict.fromkeys(_triggers(in_run=True)))
 
 
 def _encodings(value: str) -> list[str]:
@@ -256,20 +273,32 @@ def _plain_strings(value: Any, into: list[str], depth: int) -> bool:
 
 def _looks_random(run: str) -> bool:
     """Whether a long run of letters and digits has a piece that is random, and no name, path, hash or word."""
-    return any(_random_piece(piece) for piece in _PIECES.findall(run))
+    if len(run) < 32 and (run == run.lower() or run == run.upper()):
+        return False
+    return any(map(_random_piece, _PIECES.findall(run))) or _random_base64(run)
 
 
 def _random_piece(piece: str) -> bool:
-    if _HEX.fullmatch(piece):
-        return False  # digests, uids, commit and container ids, trace ids
-    digits = sum(map(str.isdigit, piece))
-    if digits < 2 or digits == len(piece):
-        return False
     upper, lower = piece != piece.lower(), piece != piece.upper()
     if not (upper and lower):  # names of objects are lower-case with dashes, constants upper-case with underscores
-        return len(piece) >= 32 and "-" not in piece and "_" not in piece and digits >= len(piece) // 6
+        if len(piece) < 32 or "-" in piece or "_" in piece:
+            return False
+        digits = sum(map(str.isdigit, piece))
+        return len(piece) > digits >= len(piece) // 6 and not _HEX.fullmatch(piece)
+    if not any(map(str.isdigit, piece)) or _HEX.fullmatch(piece):
+        return False  # digests, uids, commit and container ids, trace ids
     turns = sum(_turns(one, other) for one, other in pairwise(piece))
-    return turns * 7 >= len(piece) * 2 and _entropy(piece) >= 3.2
+    words = sum(map(len, _WORDS.findall(piece)))
+    return turns * 7 >= len(piece) * 2 and words * 9 < len(piece) * 4 and _entropy(piece) >= 3.2
+
+
+def _random_base64(run: str) -> bool:
+    """Whether a run is random base64 that its slashes cut too short to be seen in pieces."""
+    if "/" not in run or "-" in run or "_" in run or "." in run or run.startswith("/"):
+        return False
+    pieces = run.strip("=").split("/")
+    mixed = sum(piece != piece.lower() and piece != piece.upper() for piece in pieces)
+    return mixed * 2 >= len(pieces) and _random_piece(run.replace("/", ""))
 
 
 def _turns(one: str, other: str) -> bool:
