@@ -60,7 +60,7 @@ def status(now: Status) -> Body:
     ]
     blocks = [kit.fields(rows), *_policy_problems(now)]
     text = f"{'Paused. ' if now.paused else ''}Mode {now.mode}; {kit.plural(len(now.open_incidents), 'open incident')}"
-    return Body(text, (*blocks, *_waiting(now.pending), *_incident_rows(now.open_incidents)))
+    return Body(text, kit.within([*blocks, *_waiting(now.pending), *_incident_rows(now.open_incidents)]))
 
 
 def _policy_problems(now: Status) -> Iterator[Block]:
@@ -84,13 +84,13 @@ def incidents(found: Sequence[Incident]) -> Body:
         return Body("No incidents.", (kit.section("No incidents."),))
     ordered = sorted(found, key=lambda one: not one.open)
     text = f"{kit.plural(sum(one.open for one in found), 'open incident')}, {len(found)} shown"
-    return Body(text, tuple(_incident_rows(ordered)))
+    return Body(text, kit.within(_incident_rows(ordered)))
 
 
 def _incident_rows(found: Sequence[Incident]) -> Iterator[Block]:
     for one in found[:_MOST]:
         light = _LIGHTS[one.severity] if one.open else "✅"
-        where = f" in <#{one.channel}>" if one.channel.isalnum() else ""
+        where = f" in {kit.room(one.channel)}" if one.channel else ""
         state = f"open since {kit.when(one.opened_at)}"
         if one.resolved_at:
             state = f"Resolved {kit.when(one.resolved_at)}"

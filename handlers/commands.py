@@ -129,7 +129,7 @@ async def _asked(services: Services, body: Payload, text: str) -> Body:
     question = Question(services.redact(text), user, channel, Origin.COMMAND, key=key_of(body))
     receipt = await services.plane.ask(question)
     link = await permalink(services, receipt)
-    place = f"<{link}|this thread>" if link else f"<#{channel}>"
+    place = f"<{link}|this thread>" if link else kit.room(channel)
     moved = "" if channel == here else " (I am not in this channel: /invite me to work here.)"
     return Body("The answer comes in a thread.", (kit.section(f"🔍 Follow it in {place}.{moved}"),))
 
@@ -154,8 +154,8 @@ async def _mode(services: Services, body: Payload, rest: str) -> Body:
 
 async def _whoami(services: Services, body: Payload, rest: str) -> Body:
     person = await services.directory.person(where(body)[0])
-    kind = "a full member of this workspace" if person.full_member else f"not able to approve: {person.why_not}"
-    said = f"{person.name} ({person.id}): {kind}. Which groups may approve a change stands on its card."
+    kind = "a full member of this workspace." if person.full_member else person.why_not
+    said = f"{person.name} ({person.id}): {kind} Which groups may approve a change stands on its card."
     return kit_body(said)
 
 

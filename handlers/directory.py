@@ -138,9 +138,9 @@ def _disqualifying(user: Mapping[str, Any], team_id: str) -> list[tuple[str, boo
     is_outside = bool(user.get("is_stranger")) or str(user.get("team_id") or "") != team_id
     return [
         ("This account is deactivated.", bool(user.get("deleted"))),
-        ("A bot cannot approve.", is_bot),
-        ("Somebody from outside this workspace cannot approve.", is_outside),
-        ("A guest cannot approve.", is_guest),
+        ("Bots cannot decide on this.", is_bot),
+        ("People from outside this workspace cannot decide on this.", is_outside),
+        ("Guests cannot decide on this.", is_guest),
     ]
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +13,8 @@ from urllib.parse import urlsplit
 from handlers.blocks import escape, fit, neutralise
 
 Block = dict[str, Any]
+_USER, _CHANNEL = re.compile("[UW][A-Z0-9]{2,}"), re.compile("[CGD][A-Z0-9]{2,}")
+_ROOM = 11_000  # characters of a message that are used; Slack refuses more than about 13,200
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,8 @@ def literal(text: str, limit: int = 3000) -> str:
         room = limit - 24
         newline = text.rfind("\n", room // 2, room)
         end = newline if newline > 0 else room
-        missing = text.count("\n", end)
-        tail = f"\n+{missing} lines" if missing else "…"
+        missing = text.count("\n", end + 1) + (not text.endswith("\n"))
+        tail = f"\n+{missing} lines" if newline > 0 or missing > 1 else "…"
         text = text[:end]
     return fit(neutralise(text), limit - len(tail)) + tail or "–"
 
@@ -69,7 +72,12 @@ def utc(moment: datetime) -> str:
 
 def person(user_id: str) -> str:
     """A user id as a mention in mrkdwn; anything that is no id as code."""
-    return f"<@{user_id}>" if user_id.isalnum() and user_id[:1] in "UW" else code(user_id)
+    return f"<@{user_id}>" if _USER.fullmatch(user_id) else code(user_id)
+
+
+def room(channel_id: str) -> str:
+    """A channel id as a link in mrkdwn; anything that is no id as code."""
+    return f"<#{channel_id}>" if _CHANNEL.fullmatch(channel_id) else code(channel_id)
 
 
 def duration(seconds: float) -> str:
@@ -95,6 +103,25 @@ def json_lines(values: Mapping[str, Any]) -> str:
     """Arguments, one `name = JSON` a line: exact, and readable."""
     rows = [f"{name} = {json.dumps(value, ensure_ascii=False, sort_keys=True)}" for name, value in values.items()]
     return "\n".join(rows) or "(no arguments)"
+
+
+def within(blocks: Iterable[Block], most: int = 48) -> tuple[Block, ...]:
+    """As many blocks as one message holds, and how many were left out."""
+    kept: list[Block] = []
+    size, left_out = 0, 0
+    for block in blocks:
+        size += _size(block)
+        if left_out or len(kept) >= most or size > _ROOM:
+            left_out += 1
+        else:
+            kept.append(block)
+    return (*kept, context(f"and {left_out} more")) if left_out else tuple(kept)
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, dict):
+        return sum(len(inner) if isinstance(inner, str) else _size(inner) for inner in value.values())
+    return sum(map(_size, value)) if isinstance(value, list) else 0
 
 
 # --- blocks -----------------------------------------------------------------------------------------------------------

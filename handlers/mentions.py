@@ -125,6 +125,6 @@ async def _shortcut(services: Services, body: Payload) -> None:
     receipt = await services.plane.ask(question)
     if channel != here:
         link = await permalink(services, receipt)
-        place = f"<{link}|this thread>" if link else f"<#{channel}>"
+        place = f"<{link}|this thread>" if link else kit.room(channel)
         said = f"🔍 I am not in this channel, so the answer comes in {place}. Use `/invite` to have me here."
         await services.respond(body, Body("The answer comes in another channel.", (kit.section(said),)))

@@ -11,7 +11,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from domain.ports import Message
 from handlers.blocks import degrade
 from handlers.chat import plain_text
-from handlers.kit import Block, context, safe
+from handlers.kit import Block, context, room, safe
 from handlers.slack_errors import Trouble, understand
 from handlers.stream import Streams
 
@@ -145,6 +145,6 @@ def _shapes(row: Message, place: Place) -> list[tuple[list[Block], list[Block]]]
     """The same words, from rich to plain."""
     blocks, attachments = list(row.blocks), list(row.attachments)
     if place.instead_of:
-        note = f"Meant for <#{place.instead_of}>, which takes no messages ({safe(place.reason, 60)})"
+        note = f"Meant for {room(place.instead_of)}, which takes no messages ({safe(place.reason, 60)})"
         blocks = [context(note), *blocks][:50]
     return [(blocks, attachments), (degrade(blocks), attachments), (plain_text(row.text), [])]

@@ -1,0 +1,269 @@
+"""The approval card in every state: one word, what a person needs, and never a button that does nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from domain.actions import Effect, Mode, Target
+from domain.decisions import (
+    Approval,
+    ApprovalState,
+    ApprovalTerms,
+    Check,
+    Decision,
+    Execution,
+    ExecutionOutcome,
+    Outcome,
+    Verdict,
+    Vote,
+)
+from domain.ports import RunRow, Status
+from domain.runs import Origin, RunSpec, RunStatus
+from domain.work import Rollup
+from handlers import cards_info, dialogs
+from handlers.blocks import problems, view_problems
+from handlers.cards_approval import approval as card
+from handlers.cards_approval import title_of, value_of, word_of
+from tests.slack_harness import CHECKOUT, action_of, incident_of, request_of
+from tests.unit.test_cards import NASTY, accepted, tame
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+MARA = Vote("U07MARA0001", Verdict.APPROVE, NOON, name="Mara")
+
+
+def execution_of(outcome: ExecutionOutcome | None = ExecutionOutcome.SUCCEEDED, **more: Any) -> Execution:
+    action = action_of()
+    return Execution("x1", "c1", action, "key", NOON, "a1", outcome, more.pop("detail", ""), action.undo, **more)
+
+
+def buttons(approval: Approval) -> list[str]:
+    rows = [block["elements"] for block in card(approval).blocks if block["type"] == "actions"]
+    return [button["text"]["text"] for row in rows for button in row]
+
+
+STATES = [
+    (Approval(request_of()), "Approval needed", ["Approve", "Deny", "Edit…", "Why?"]),
+    (Approval(request_of(observe_only=True)), "Would ask", ["Why?"]),
+    (Approval(request_of(), ApprovalState.APPROVED, (MARA,)), "Approved", []),
+    (Approval(request_of(), ApprovalState.DENIED, closed_by="U07MARA0001", closed_reason="no"), "Denied", []),
+    (Approval(request_of(), ApprovalState.EXPIRED, closed_at=NOON), "Expired", []),
+    (Approval(request_of(), ApprovalState.CANCELLED, closed_reason="the alert resolved"), "Cancelled", []),
+    (Approval(request_of(), ApprovalState.SUPERSEDED, closed_reason="edited by Jonas"), "Superseded", []),
+    (Approval(request_of(), ApprovalState.CONSUMED, (MARA,), execution=execution_of(None)), "Executing", []),
+    (Approval(request_of(), ApprovalState.CONSUMED, (MARA,), execution=execution_of()), "Executed", []),
+    (
+        Approval(
+            request_of(),
+            ApprovalState.CONSUMED,
+            (MARA,),
+            execution=execution_of(verified=True, checks=(Check("pods ready", True, "3 of 3"),)),
+        ),
+        "Verified",
+        [],
+    ),
+    (
+        Approval(
+            request_of(),
+            ApprovalState.CONSUMED,
+            (MARA,),
+            execution=execution_of(verified=False, checks=(Check("pods ready", False, "1 of 3"),)),
+        ),
+        "Failed",
+        ["Propose undo", "Why?"],
+    ),
+    (
+        Approval(
+            request_of(),
+            ApprovalState.CONSUMED,
+            (MARA,),
+            execution=execution_of(ExecutionOutcome.FAILED, detail="403 forbidden"),
+        ),
+        "Failed",
+        ["Propose undo", "Why?"],
+    ),
+    (
+        Approval(request_of(), ApprovalState.CONSUMED, (MARA,), execution=execution_of(ExecutionOutcome.UNKNOWN)),
+        "Unknown",
+        ["Propose undo", "Why?"],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("approval", "word", "offered"), STATES, ids=[f"{w}-{n}" for n, (_, w, _) in enumerate(STATES)]
+)
+def test_each_state_has_its_word_and_only_the_buttons_that_work(
+    approval: Approval, word: str, offered: list[str]
+) -> None:
+    body = card(approval)
+    assert body.blocks[0]["text"]["text"] == f"{word}: roll back checkout"
+    assert body.text.startswith(f"{word}: roll back checkout (shop/deployment/checkout, production)")
+    assert buttons(approval) == offered
+    accepted(body)
+    tame(body)
+
+
+def test_a_pending_card_shows_the_exact_call_and_the_dry_run_literally() -> None:
+    body = card(Approval(request_of()))
+    literal = [b["elements"][0] for b in body.blocks if b["type"] == "rich_text"]
+    shown = [part["elements"][0]["text"] for part in literal if part["type"] == "rich_text_preformatted"]
+    assert shown[0] == 'kubernetes_rollback\nname = "checkout"\nnamespace = "shop"\nrevision = 3'
+    assert "+  image: shop/checkout:1.8.4" in shown[1]
+
+
+def test_a_pending_card_says_effect_reach_expiry_rule_and_who_may_answer() -> None:
+    request = request_of(requester="U07PRIYA001")
+    said = str(card(Approval(request)).blocks)
+    expiry = f"<!date^{int(request.expires_at.timestamp())}^{{time}}|"
+    for part in (
+        "🟡 Change",
+        "3 pods",
+        expiry,
+        "`prod-writes`",
+        "<@U07PRIYA001>",
+        "Needs 1 of approvers",
+        "`d1ge57d1ge57`",
+    ):
+        assert part in said
+
+
+def test_approving_asks_again_and_in_red_for_what_destroys() -> None:
+    def style(effect: Effect) -> str:
+        row = next(
+            b for b in card(Approval(request_of(action=action_of(effect=effect)))).blocks if b["type"] == "actions"
+        )
+        return str(row["elements"][0]["confirm"]["style"])
+
+    assert style(Effect.WRITE) == "primary"
+    assert style(Effect.DESTRUCTIVE) == "danger"
+
+
+def test_a_button_carries_the_request_and_the_digest_and_never_the_command() -> None:
+    request = request_of()
+    row = next(block for block in card(Approval(request)).blocks if block["type"] == "actions")
+    assert {button["value"] for button in row["elements"]} == {value_of(request)} == {f"a1 {request.digest}"}
+
+
+def test_an_observe_only_card_says_that_it_cannot_execute() -> None:
+    assert "It cannot execute." in str(card(Approval(request_of(observe_only=True))).blocks)
+
+
+def test_a_partly_voted_card_says_who_is_still_needed() -> None:
+    terms = ApprovalTerms(("approvers",), quorum=2)
+    said = str(card(Approval(request_of(terms=terms), votes=(MARA,))).blocks)
+    assert "Needs 2 of approvers (1 so far: <@U07MARA0001>)" in said
+
+
+def test_nobody_to_ask_is_said_on_the_card() -> None:
+    assert "nobody: the policy names no group" in str(card(Approval(request_of(terms=ApprovalTerms(())))).blocks)
+
+
+def test_arguments_that_do_not_fit_are_announced_before_anybody_approves() -> None:
+    request = request_of(action=action_of(arguments={"patch": "x" * 10_000}))
+    body = card(Approval(request))
+    accepted(body)
+    assert "Not all of the arguments fit here." in str(body.blocks)
+
+
+def test_a_failure_offers_the_stored_undo_and_lists_the_checks() -> None:
+    said = str(card(STATES[10][0]).blocks)
+    assert "✗ pods ready: 1 of 3" in said
+    assert "Undo: kubernetes_rollback" in said
+    assert "revision = 4" in said
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(text=NASTY, state=st.sampled_from(ApprovalState), outcome=st.sampled_from([None, *ExecutionOutcome]))
+def test_a_card_of_any_text_in_any_state_is_sendable_and_tame(
+    text: str, state: ApprovalState, outcome: ExecutionOutcome | None
+) -> None:
+    target = Target(text, text, text, text, text)
+    action = action_of(tool=text or "t", target=target, diff=text * 3, why=text, arguments={text: text, "n": [text]})
+    terms = ApprovalTerms((text, text), reason="always")
+    decision = Decision(Outcome.ASK, text, text, text, terms, warnings=(text,) * 5)
+    request = request_of(
+        text, action=action, terms=terms, decision=decision, requester=text, editor=text, note=text, digest=text
+    )
+    checks = tuple(Check(text, passed, text) for passed in (True, False))
+    execution = Execution("x", "c", action, "k", NOON, "", outcome, text, action.undo, outcome is None, checks)
+    vote = Vote(text, Verdict.APPROVE, NOON, text, name=text)
+    for done in (None, execution):
+        body = card(Approval(request, state, (vote,), text, text, NOON, done))
+        accepted(body)
+        tame(body)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(text=NASTY)
+def test_dialogs_and_home_of_any_text_are_valid_views(text: str) -> None:
+    request = request_of(action=action_of(arguments={"name": text, "many": {"x": text}}, target=Target(name=text)))
+    assert view_problems(dialogs.reason(request, Verdict.DENY, "d" * 64, "C1", "1.2")) == []
+    assert view_problems(dialogs.edit(request, "C1", "1.2")) == []
+    assert view_problems(dialogs.wrong("r1")) == []
+    status = status_of(paused=text, model=text, policy_problems=(text,) * 3)
+    incidents = tuple(incident_of(title=text, channel=text) for _ in range(40))
+    pending = (Approval(request),) * 30
+    assert view_problems(cards_info.home(replace(status, open_incidents=incidents, pending=pending))) == []
+    body = cards_info.status(replace(status, open_incidents=incidents, pending=pending))
+    assert problems(list(body.blocks)) == []
+    tame(body)
+
+
+def status_of(**more: Any) -> Status:
+    fields: dict[str, Any] = {"paused": "", "model": "rules", "policy_hash": "f" * 64, "policy_problems": ()} | more
+    return Status(Mode.PROPOSE, open_incidents=(), pending=(), running=(), **fields)
+
+
+def test_an_edit_changes_only_what_was_typed_and_keeps_types() -> None:
+    arguments = {"name": "checkout", "revision": 3, "deep": {"a": 1}}
+    typed = {
+        "argument.name": {"value": {"value": "checkout"}},
+        "argument.revision": {"value": {"value": "2"}},
+        "argument.deep": {"value": {"value": '{"a": 2}'}},
+    }
+    assert dialogs.edited(arguments, typed) == {"name": "checkout", "revision": 2, "deep": {"a": 2}}
+
+
+def test_titles_are_short_sentences() -> None:
+    assert title_of(action_of()) == "roll back checkout"
+    assert title_of(action_of(tool="kubernetes_scale")) == "scale checkout"
+    assert title_of(action_of(tool="unheard_of_tool")) == "unheard of tool checkout"
+    assert word_of(Approval(request_of())) == "Approval needed"
+
+
+def test_help_names_every_command_and_a_run_list_is_one_line_each() -> None:
+    said = str(cards_info.help_text())
+    for name, _, _ in cards_info.COMMANDS:
+        assert f"/agent {name}" in said
+    spec = RunSpec("r1", "i1", Origin.ALERT, "rules", Mode.PROPOSE, CHECKOUT)
+    rows = [RunRow(spec, RunStatus.FINISHED, NOON)] * 3
+    accepted(cards_info.runs(rows))
+    accepted(cards_info.runs([]))
+    accepted(cards_info.incidents([]))
+    accepted(cards_info.incidents([incident_of(channel="C07ALERTS01")] * 30))
+
+
+def test_the_weekly_figures_keep_measured_and_estimated_apart() -> None:
+    week = Rollup(
+        NOON - timedelta(days=7), NOON, 5, (("remediation", 2),), (("accepted", 3), ("failed", 1)),
+        900, 14_000, 61_000, None, 130_000, 9000, 1000, 230_000, 5400, 4, 31, 2, 1, 1,
+    )  # fmt: skip
+    body = cards_info.roi(week)
+    accepted(body)
+    said = str(body.blocks)
+    for part in (
+        "4 from 31 alerts",
+        "1 verified, 1 failed, of 2",
+        "900 ms median",
+        "*Estimated*: 1 h 30 min",
+        "$0.23",
+        "1 failed",
+    ):
+        assert part in said
+    assert view_problems(cards_info.home(replace(status_of(), week=week))) == []
