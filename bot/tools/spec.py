@@ -120,8 +120,8 @@ def _sentence(model: type[Model], kind: str, where: str, message: str, given: An
         return f"unknown argument {where!r}; it takes {', '.join(model.model_fields)}"
     if kind == "missing":
         return f"{where} is required"
-    message = message.removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
+    # pydantic begins its own sentences with a capital; ours follow "Value error, " as they are
+    message = message.removeprefix("Value error, ") if kind == "value_error" else message[0].lower() + message[1:]
     if not where:
         return message
     shown = json.dumps(given, default=str)

@@ -37,6 +37,7 @@ class Fault:
     status: int = 0
     message: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
     dry_run: bool = False
     then: Callable[[], Any] | None = None
 
@@ -81,8 +82,8 @@ class Front:
         await self._session.close()
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        body = await request.read()
-        parsed = json.loads(body) if body else None
+        given = await request.read()
+        parsed = json.loads(given) if given else None
         self.sent.append(Sent(request.method, request.path, dict(request.query), request.content_type, parsed))
         fault = next((fault for fault in self.faults if fault.matches(request)), None)
         if fault is not None:
@@ -91,10 +92,11 @@ class Front:
                 await self._over.wait()
             if fault.status:
                 status = {"kind": "Status", "status": "Failure", "message": fault.message, "code": fault.status}
-                return web.json_response(status, status=fault.status, headers=fault.headers)
+                body = status if fault.body is None else fault.body
+                return web.json_response(body, status=fault.status, headers=fault.headers)
             if fault.then is not None:
                 await fault.then()
-        answer = await self._forward(request, body)
+        answer = await self._forward(request, given)
         if fault is not None:
             answer.headers.update(fault.headers)
             if fault.act == "lose" and request.transport is not None:
