@@ -53,28 +53,10 @@ function submitButton(one, view) {
   return h("button", { type: "button", class: "button primary", disabled: one.busy || view.submit_disabled === true, "aria-busy": String(one.busy), on: { click: () => send(one) } }, one.busy ? h("span", { class: "spinner", "aria-hidden": "true" }) : null, textObject(view.submit));
 }
 
-const isEmpty = (entry) => {
-  const value = entry?.value ?? entry?.selected_option ?? entry?.selected_options ?? entry?.selected_user ?? entry?.selected_channel ?? entry?.selected_conversation ?? entry?.selected_date ?? entry?.selected_time;
-  return value === undefined || value === null || (typeof value === "string" && !value.trim()) || (Array.isArray(value) && !value.length);
-};
-
-/** What Slack itself refuses before the app is asked. */
-function missing(view, values) {
-  const errors = {};
-  for (const block of view.blocks ?? []) {
-    if (block.type !== "input") continue;
-    const entry = values[block.block_id]?.[block.element.action_id];
-    if (isEmpty(entry)) { if (!block.optional) errors[block.block_id] = "Please complete this required field."; }
-    else if (block.element.min_length && entry.value?.length < block.element.min_length) errors[block.block_id] = `Please use at least ${block.element.min_length} characters.`;
-  }
-  return errors;
-}
-
 async function send(one) {
   if (one.busy || !one.view.submit) return;
   const values = valuesOf(surface("view", { view_id: one.view.id }), one.view.blocks);
-  one.errors = missing(one.view, values);
-  if (Object.keys(one.errors).length) return refuse(one);
+  one.errors = {};
   one.busy = true;
   draw(one, one.view);
   const answer = await api.submit({ user: store.me, view_id: one.view.id, values });

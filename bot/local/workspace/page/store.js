@@ -73,7 +73,7 @@ const APPLY = {
     const message = change.message ?? change.ephemeral;
     const ephemeral = { ...message, channel: message.channel ?? change.channel, is_ephemeral: true };
     if (change.deleted || message.deleted) store.ephemerals = store.ephemerals.filter((m) => m.ts !== message.ts);
-    else if (!change.user || change.user === store.me) put(store.ephemerals, ephemeral, (m) => m.ts === ephemeral.ts);
+    else put(store.ephemerals, ephemeral, (m) => m.ts === ephemeral.ts);
   },
   view: ({ view }) => put(store.views, view, (v) => v.id === view.id),
   view_closed: ({ view_id, view }) => { store.views = store.views.filter((v) => v.id !== (view_id ?? view?.id)); },
