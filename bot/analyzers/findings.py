@@ -52,7 +52,6 @@ WEIGHTS = {
     "pod.starting": 28,
     "deployment.rollout_not_blamed": 25,
     "service.not_judged": 20,
-    "read.failed": 15,
     "deployment.recovered": 12,
     "deployment.healthy": 10,
     "pod.healthy": 10,
@@ -61,6 +60,7 @@ WEIGHTS = {
     "job.complete": 10,
     "job.running": 10,
     "cron_job.healthy": 10,
+    "read.failed": 5,
 }
 """Causes before symptoms, symptoms before circumstances, and what is well last."""
 
