@@ -33,7 +33,7 @@ from handlers.sender import Sender
 from handlers.services import Services
 from handlers.socket_mode import SocketMode
 from policies.redaction import Redactor
-from storage.journal import open_journal
+from storage.journal import SqliteJournal, open_journal
 
 SWEEP_SECONDS = 5.0
 POLICY_SECONDS = 5.0
@@ -44,11 +44,23 @@ class App:
     """The running service. `url` is where its HTTP server listens."""
 
     plane: Plane
-    journal: Journal
+    journal: SqliteJournal
     services: Services
     policy: PolicyFiles
     url: str
     readiness: Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """What has been opened and has to be closed again."""
+
+    slack: slack_app.Connection
+    journal: SqliteJournal
+    toolbox: tools.Toolbox
+    policy: PolicyFiles
+    channels: Mapping[str, str]
+    redactor: Redactor
 
 
 @asynccontextmanager
@@ -57,95 +69,103 @@ async def running(
 ) -> AsyncIterator[App]:
     """Everything that `serve` runs. Raises SettingsError, ChatError or JournalError with a sentence where it cannot start."""
     async with AsyncExitStack() as stack:
-        redactor = _redactor(settings)
-        slack = await _connect_slack(settings)
-        journal = await stack.enter_async_context(
-            open_journal(settings.agent_database, slack.identity.team_id, clock=clock)
-        )
-        toolbox = await tools.connect(settings.kubeconfig, settings.environment)
-        stack.push_async_callback(toolbox.close)
-        policy = PolicyFiles(settings.agent_policy, tools.schemas(), {"AGENT_APPROVERS": settings.approvers})
-        await reload_policy(policy, journal)
-
-        names = await channels.resolve(
-            slack.reading, [settings.agent_channel, *(bot[0] for bot in _alert_bots(settings))]
-        )
-        channel = names.get(settings.agent_channel, "")
-        redact: Callable[[str], str] = lambda text: redactor.text(text).text  # noqa: E731
-        sender = Sender(journal, slack.posting, pace=pace)
-        chat = SlackChat(journal, sender, channel, redact)
-        directory = SlackDirectory(slack.reading, slack.identity.team_id)
-        rules = Rules()
-        model = _model(settings, rules)
-
-        def world(plane: Plane) -> World:
-            return World(
-                journal=journal,
-                chat=chat,
-                directory=directory,
-                tools={tool.name: tool for tool in toolbox.tools},
-                model=model,
-                rules=rules,
-                redactor=redactor,
-                policy=lambda: policy.current,
-                environment=settings.environment,
-                mode=lambda: plane.mode,
-                paused=lambda: plane.paused,
-                clock=clock,
-            )
-
-        plane = Plane(
-            world,
-            workers=settings.agent_workers,
-            channel=lambda: channel,
-            default_mode=settings.agent_mode,
-            alert_bots=_bots_by_channel(settings, names),
-            policy_problems=lambda: policy.problems,
-        )
-        services = Services(
-            plane=plane,
-            journal=journal,
-            chat=chat,
-            sender=sender,
-            directory=directory,
-            client=slack.reading,
-            identity=slack.identity,
-            redact=redact,
-            channel=channel,
-            watched=tuple(dict.fromkeys(filter(None, names.values()))),
-        )
+        opened = await _open(stack, settings, clock)
+        plane, services = _wire(opened, settings, pace, clock)
         schedule = Schedule(
             (
                 Job("expiry sweep", SWEEP_SECONDS, plane.sweep),
-                Job("policy reload", POLICY_SECONDS, partial(reload_policy, policy, journal)),
+                Job("policy reload", POLICY_SECONDS, partial(reload_policy, opened.policy, opened.journal)),
             )
         )
-        bolt = slack_app.build(services, slack, signing_secret=_http_secret(settings))
+        bolt = slack_app.build(services, opened.slack, signing_secret=_http_secret(settings))
         socket = _socket_mode(settings, bolt, services)
-        readiness = _readiness(journal, sender, socket, schedule, policy)
+        readiness = _readiness(opened.journal, services.sender, socket, schedule, opened.policy)
         routes = [
-            *intake.routes(plane, settings.agent_alert_token.get_secret_value(), redact),
+            *intake.routes(plane, settings.agent_alert_token.get_secret_value(), services.redact),
             *_own_routes(readiness),
             *([] if socket else [slack_app.events_route(bolt, settings.slack_signing_secret.get_secret_value())]),
         ]
-
         await plane.start()
         stack.push_async_callback(plane.stop)
-        await sender.start()
-        stack.push_async_callback(sender.close)
+        await services.sender.start()
+        stack.push_async_callback(services.sender.close)
         url = await stack.enter_async_context(_serving(routes, settings))
         if socket is not None:
-            await socket.start()
             stack.push_async_callback(socket.close)
+            await socket.start()
         schedule.start()
         stack.callback(schedule.stop)
         _settle_memory()
-        for note in (*toolbox.notes, *_warnings(settings, policy, channel)):
+        for note in (*opened.toolbox.notes, *_warnings(settings, opened.policy, services.channel)):
             log.warning(note)
-        log.info(
-            "ready", extra={"url": url, "model": model.name, "mode": plane.mode.value, "team": slack.identity.team}
+        log.info("ready", extra={"url": url, "model": plane.world.model.name, "mode": plane.mode.value})
+        yield App(plane, opened.journal, services, opened.policy, url, readiness)
+
+
+async def _open(stack: AsyncExitStack, settings: Settings, clock: Callable[[], datetime]) -> _Opened:
+    slack = await _connect_slack(settings)
+    journal = await stack.enter_async_context(
+        open_journal(settings.agent_database, slack.identity.team_id, clock=clock)
+    )
+    toolbox = await tools.connect(settings.kubeconfig, settings.environment)
+    stack.push_async_callback(toolbox.close)
+    policy = PolicyFiles(settings.agent_policy, tools.schemas(), {"AGENT_APPROVERS": settings.approvers})
+    await reload_policy(policy, journal)
+    wanted = [settings.agent_channel, *(channel for channel, _ in _alert_bots(settings))]
+    return _Opened(slack, journal, toolbox, policy, await channels.resolve(slack.reading, wanted), _redactor(settings))
+
+
+def _wire(
+    opened: _Opened, settings: Settings, pace: Pace | None, clock: Callable[[], datetime]
+) -> tuple[Plane, Services]:
+    channel = opened.channels.get(settings.agent_channel, "")
+    redact: Callable[[str], str] = partial(_redacted, opened.redactor)
+    sender = Sender(opened.journal, opened.slack.posting, pace=pace)
+    chat = SlackChat(opened.journal, sender, channel, redact)
+    directory = SlackDirectory(opened.slack.reading, opened.slack.identity.team_id)
+    rules = Rules()
+
+    def world(plane: Plane) -> World:
+        return World(
+            journal=opened.journal,
+            chat=chat,
+            directory=directory,
+            tools={tool.name: tool for tool in opened.toolbox.tools},
+            model=_model(settings, rules),
+            rules=rules,
+            redactor=opened.redactor,
+            policy=lambda: opened.policy.current,
+            environment=settings.environment,
+            mode=lambda: plane.mode,
+            paused=lambda: plane.paused,
+            clock=clock,
         )
-        yield App(plane, journal, services, policy, url, readiness)
+
+    plane = Plane(
+        world,
+        workers=settings.agent_workers,
+        channel=lambda: channel,
+        default_mode=settings.agent_mode,
+        alert_bots=_bots_by_channel(settings, opened.channels),
+        policy_problems=lambda: opened.policy.problems,
+    )
+    services = Services(
+        plane=plane,
+        journal=opened.journal,
+        chat=chat,
+        sender=sender,
+        directory=directory,
+        client=opened.slack.reading,
+        identity=opened.slack.identity,
+        redact=redact,
+        channel=channel,
+        watched=tuple(dict.fromkeys(filter(None, opened.channels.values()))),
+    )
+    return plane, services
+
+
+def _redacted(redactor: Redactor, text: str) -> str:
+    return redactor.text(text).text
 
 
 async def reload_policy(policy: PolicyFiles, journal: Journal) -> None:

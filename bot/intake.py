@@ -100,7 +100,7 @@ class Intake:
         return Incident(
             id=f"inc-{name}",
             workspace=self._journal.workspace,
-            title=alert.summary or alert.name,
+            title=_title(alert),
             severity=alert.severity if isinstance(alert.severity, Severity) else Severity.WARNING,
             target=alert.target,
             group=alert.group,
@@ -125,6 +125,12 @@ class Intake:
                     alerts=entry.alerts,
                 )
             )
+
+
+def _title(alert: Alert) -> str:
+    """The alert's own summary, with the name of what it is about where the summary leaves it out."""
+    summary, name = (alert.summary or alert.name).rstrip("."), alert.target.name
+    return f"{name}: {summary}" if name and name not in summary else summary
 
 
 def run_for(incident: Incident, alert: Alert, model: str, mode: Mode) -> RunSpec:

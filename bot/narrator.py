@@ -20,6 +20,7 @@ class Narrator:
     def __init__(self, world: World) -> None:
         self._world = world
         self._touched: dict[str, None] = {}
+        self._introduced: set[str] = set()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -38,6 +39,12 @@ class Narrator:
         if incident_id:
             self._touched[incident_id] = None
             self._wake.set()
+
+    async def introduce(self, incident_id: str) -> None:
+        """See to it that an incident has its message before anything is said below it."""
+        if incident_id and incident_id not in self._introduced:
+            self._introduced.add(incident_id)
+            await self._show(incident_id)
 
     async def _tell(self) -> None:
         while True:

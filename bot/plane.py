@@ -251,6 +251,9 @@ class Plane:
         if self.paused:
             return
         try:
+            row = await self.world.journal.run(run_id)
+            if row is not None:
+                await self._narrator.introduce(row.spec.incident_id)
             run = await advance(self.world, run_id)
             self._narrator.touch(run.spec.incident_id)
         except JournalError as error:
