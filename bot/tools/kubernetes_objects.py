@@ -220,6 +220,16 @@ def when(text: Any) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
+def now_text() -> str:
+    """The present time as Kubernetes writes one: RFC 3339, UTC, whole seconds."""
+    return time_text(datetime.now(UTC))
+
+
+def time_text(moment: datetime | None) -> str:
+    """A time as Kubernetes writes one; empty for None."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else ""
+
+
 def age_s(obj: Obj) -> int:
     """Whole seconds since an object was created."""
     created = when(at(obj, "metadata", "creationTimestamp"))

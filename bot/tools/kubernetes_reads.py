@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 from bot.tools import kubernetes_arguments as given
 from bot.tools.kubernetes_client import KubernetesClient, Obj
 from bot.tools.kubernetes_kinds import EVENT, KINDS
-from bot.tools.kubernetes_objects import at, clean, listed, when
+from bot.tools.kubernetes_objects import at, clean, listed, now_text, time_text, when
 from bot.tools.kubernetes_render import show_events, show_history, show_list, show_log, show_object
 from bot.tools.kubernetes_rollout import history
 from bot.tools.spec import Arguments, ReadTool
@@ -106,7 +105,7 @@ async def _list(client: KubernetesClient, arguments: Arguments) -> Obj:
         "namespace": arguments["namespace"],
         "items": items,
         "more": more,
-        "read_at": _now(),
+        "read_at": now_text(),
     }
 
 
@@ -121,7 +120,7 @@ async def _events(client: KubernetesClient, arguments: Arguments) -> Obj:
         "namespace": arguments["namespace"],
         "items": found[:limit],
         "more": more or len(found) > limit,
-        "read_at": _now(),
+        "read_at": now_text(),
     }
 
 
@@ -137,8 +136,8 @@ def kube_event(event: Obj) -> Obj:
         "reason": str(event.get("reason") or ""),
         "message": str(event.get("message") or event.get("note") or "")[:1024],
         "count": int(series.get("count") or event.get("count") or 1),
-        "first": _stamp(first),
-        "last": _stamp(last),
+        "first": time_text(first),
+        "last": time_text(last),
         "kind": str(involved.get("kind") or ""),
         "name": str(involved.get("name") or ""),
         "uid": str(involved.get("uid") or ""),
@@ -159,13 +158,5 @@ async def _logs(client: KubernetesClient, arguments: Arguments) -> Obj:
         "previous": arguments["previous"],
         "lines": lines[:-1] if lines and not lines[-1] else lines,
         "cut": len(text.encode()) >= _LOG_BYTES,
-        "read_at": _now(),
+        "read_at": now_text(),
     }
-
-
-def _stamp(moment: datetime | None) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else ""
-
-
-def _now() -> str:
-    return _stamp(datetime.now(UTC))

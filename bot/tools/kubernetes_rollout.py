@@ -6,7 +6,7 @@ from typing import Any
 
 from bot.tools.kubernetes_client import KubernetesClient, Obj
 from bot.tools.kubernetes_kinds import DEPLOYMENT
-from bot.tools.kubernetes_objects import CHANGE_CAUSE, age_s, at, changes, difference, images
+from bot.tools.kubernetes_objects import CHANGE_CAUSE, age_s, at, changes, difference, images, now_text
 from bot.tools.kubernetes_workloads import current_of, replica_sets, revision_of, template_of
 from domain.errors import ToolError
 
@@ -31,6 +31,7 @@ async def history(client: KubernetesClient, namespace: str, name: str, revision:
         "good": revision_of(good) if good else None,
         "good_basis": basis,
         "revisions": [_revision(item, item is current) for item in sets],
+        "read_at": now_text(),
     }
     compared = find(sets, revision, name) if revision else good
     return {**result, **_comparison(compared, current, deployment)}

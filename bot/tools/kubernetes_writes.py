@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from bot.tools import kubernetes_arguments as given
@@ -24,6 +23,7 @@ from bot.tools.kubernetes_objects import (
     fingerprint,
     images,
     managed_by,
+    now_text,
     relevant,
 )
 from bot.tools.kubernetes_probe import probe_rollout
@@ -157,10 +157,9 @@ async def _preview(client: KubernetesClient, recipe: Recipe, arguments: Argument
 async def look(client: KubernetesClient, kind: Kind, arguments: Arguments) -> Seen:
     """The target as it is now, with what its changes are worked out from."""
     live = await client.get(kind, arguments.get("namespace", ""), arguments["name"])
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     autoscaler = await autoscaler_of(client, live) if kind in (DEPLOYMENT, STATEFULSET) else None
     sets = await replica_sets(client, live) if "to_revision" in arguments else []
-    return Seen(kind, live, now, autoscaler, sets)
+    return Seen(kind, live, now_text(), autoscaler, sets)
 
 
 def observed(seen: Seen, wanted: Change) -> dict[str, Any]:
