@@ -114,6 +114,22 @@ async def test_feedback_buttons_report_the_one_that_was_pressed(w: Workspace, ap
     assert (body["actions"][0]["type"], body["actions"][0]["value"]) == ("feedback_buttons", "down")
 
 
+async def test_a_button_of_an_attachment_says_which_attachment(w: Workspace, app: AsyncApp) -> None:
+    attachments = [{"color": "danger", "fallback": "x"}, {"fallback": "y", "blocks": actions(button(value="1"))}]
+    posted = await client(w).chat_postMessage(channel="incidents", text="x", attachments=attachments)
+    body = await _payload(w, app, w.click("mara", "incidents", posted["ts"], "go"))
+    assert (body["container"]["type"], body["container"]["attachment_id"]) == ("message_attachment", 2)
+    assert body["actions"][0]["value"] == "1"
+
+
+async def test_the_buttons_of_a_container_and_an_accessory_can_be_pressed(w: Workspace, app: AsyncApp) -> None:
+    section = {"type": "section", "text": plain("x"), "accessory": button("inside", value="2")}
+    blocks = [{"type": "container", "title": plain("More"), "child_blocks": [section]}]
+    posted = await client(w).chat_postMessage(channel="incidents", text="x", blocks=blocks)
+    body = await _payload(w, app, w.click("mara", "incidents", posted["ts"], "inside"))
+    assert body["actions"][0]["value"] == "2"
+
+
 async def test_what_is_not_there_cannot_be_pressed(w: Workspace) -> None:
     ts = await _card(w, SELECT)
     for attempt in (
@@ -256,6 +272,45 @@ class TestModal:
         await w.until(lambda: len(w.views("mara")) == 2)
         assert seen[0]["container"] == {"type": "view", "view_id": view["id"]}
         assert w.views("mara")[-1]["previous_view_id"] == view["id"]
+
+
+async def test_a_modal_keeps_the_first_choices_of_the_app(w: Workspace, app: AsyncApp) -> None:
+    people = {"type": "multi_users_select", "action_id": "who", "initial_users": ["U1"]}
+    grouped = {**SELECT, "options": None, "option_groups": [{"label": plain("G"), "options": SELECT["options"]}]}
+    blocks = [
+        {"type": "input", "block_id": "one", "label": plain("L"), "element": {**grouped, "action_id": "pick"}},
+        {"type": "input", "block_id": "two", "label": plain("L"), "element": people, "optional": True},
+        {"type": "section", "block_id": "three", "text": plain("x"), "accessory": {**SELECT, "action_id": "side"}},
+    ]
+    view = await _with_modal(w, app, modal(blocks=blocks))
+    body = await _payload(w, app, w.submit("mara", view["id"], {"one": {"pick": "2"}}))
+    values = body["view"]["state"]["values"]
+    assert values["one"]["pick"]["selected_option"]["value"] == "2"
+    assert values["two"]["who"] == {"type": "multi_users_select", "selected_users": ["U1"]}
+    assert values["three"]["side"]["selected_option"] is None
+
+
+async def test_a_dialog_refuses_blocks_it_does_not_have(w: Workspace, app: AsyncApp) -> None:
+    view = await _with_modal(w, app, modal())
+    with pytest.raises(WorkspaceError, match="no block"):
+        await w.submit("mara", view["id"], {"elsewhere": {"text": "x"}})
+    with pytest.raises(WorkspaceError):
+        await w.submit("jonas", view["id"], {"why": {"text": "x"}})
+
+
+async def test_a_view_is_found_by_its_external_id(w: Workspace, app: AsyncApp) -> None:
+    await _with_modal(w, app, modal(external_id="card-1"))
+    await client(w).views_update(external_id="card-1", view=modal("second"))
+    assert w.views("mara")[0]["callback_id"] == "second"
+
+
+async def test_an_answer_slack_would_refuse_is_not_shown(w: Workspace, app: AsyncApp) -> None:
+    @app.command("/agent")
+    async def on_agent(ack: Any) -> None:
+        await ack(text="x", blocks=[{"type": "section"}])
+
+    assert (await w.command("mara", "incidents", "status"))["error"] == "invalid_blocks"
+    assert w.ephemerals("mara") == []
 
 
 async def test_a_trigger_opens_one_modal_within_three_seconds(w: Workspace, app: AsyncApp) -> None:

@@ -172,6 +172,38 @@ async def test_only_the_manifests_events_are_sent() -> None:
             assert (await app.event())["payload"]["event"]["type"] == "app_mention"
 
 
+async def test_a_broadcast_reply_stands_in_the_channel_too(w: Workspace) -> None:
+    parent, api, channel = await w.say("mara", "incidents", "root"), client(w), w.channel("incidents")
+    async with frames(w) as app:
+        await api.chat_postMessage(channel=channel, text="found", thread_ts=parent, reply_broadcast=True)
+        event = (await app.event())["payload"]["event"]
+    assert (event["subtype"], event["root"]["ts"], event["thread_ts"]) == ("thread_broadcast", parent, parent)
+    history = (await api.conversations_history(channel=channel))["messages"]
+    assert [m["text"] for m in history] == ["found", "root"]
+
+
+async def test_a_direct_message_is_an_event_without_a_mention(w: Workspace) -> None:
+    opened = (await client(w).conversations_open(users=w.user("mara")))["channel"]["id"]
+    async with frames(w) as app:
+        await w.say("mara", opened, "@agent psst")
+        await w.say("mara", "incidents", "next")
+        events = [(await app.event())["payload"]["event"] for _ in range(2)]
+    assert [(e["type"], e["channel_type"]) for e in events] == [("message", "im"), ("message", "channel")]
+
+
+async def test_a_stopped_stream_is_told_to_the_app(w: Workspace) -> None:
+    thread = await w.say("mara", "incidents", "why?")
+    place = {"channel": w.channel("incidents"), "thread_ts": thread}
+    reader = {"recipient_team_id": w.team_id, "recipient_user_id": w.user("mara")}
+    async with frames(w) as app:
+        ts = (await client(w).chat_startStream(**place, **reader, markdown_text="x"))["ts"]
+        await app.event()
+        w.stop_stream("mara", "incidents", thread)
+        event = (await app.event())["payload"]["event"]
+    assert (event["type"], event["user"]) == ("agent_session_stopped", w.user("mara"))
+    assert (event["thread_ts"], event["streaming_message_ts"]) == (thread, [ts])
+
+
 async def test_a_channel_the_app_has_left_is_silent(w: Workspace) -> None:
     w.kick_bot("general")
     async with frames(w) as app:
@@ -286,14 +318,14 @@ async def test_bolt_answers_a_mention(w: Workspace) -> None:
     assert (reply["text"], reply["parent_user_id"]) == ("here", w.user("mara"))
 
 
-@pytest.mark.parametrize("how", ["drop", "refresh"])
+@pytest.mark.parametrize("how", ["drop", "warning", "refresh_requested"])
 async def test_bolt_comes_back_after_a_broken_or_refreshed_connection(w: Workspace, how: str) -> None:
     async with connected(w, _echo(w)):
         opened = len([c for c in w.calls if c.method == "apps.connections.open"])
         if how == "drop":
             w.drop_sockets()
         else:
-            await w.refresh_sockets()
+            await w.refresh_sockets(how)
         await w.until(lambda: len([c for c in w.calls if c.method == "apps.connections.open"]) > opened)
         await w.until(lambda: w.connections)
         ts = await w.say("mara", "incidents", "@agent")

@@ -311,6 +311,60 @@ async def test_channels_say_what_they_are(w: Workspace, api: AsyncWebClient) -> 
     assert set(members) == {w.user("jonas"), w.bot_user_id}
 
 
+async def test_the_smaller_methods_answer(w: Workspace, api: AsyncWebClient) -> None:
+    assert (await api.api_test(foo="bar"))["args"] == {"foo": "bar"}
+    assert (await api.team_info())["team"]["name"] == "Acme"
+    assert (await api.bots_info(bot="B07ALERTMG1"))["bot"]["name"] == "Alertmanager"
+    assert (await refusal(api.bots_info(bot="B404")))["error"] == "bot_not_found"
+    names = [u["name"] async for page in await api.users_list(limit=3) for u in page["members"]]
+    assert len(names) == len(set(names)) == 8
+    w.kick_bot("alerts")
+    assert (await api.conversations_join(channel=w.channel("alerts")))["channel"]["is_member"]
+    w.archive("alerts")
+    assert (await refusal(api.conversations_join(channel=w.channel("alerts"))))["error"] == "is_archived"
+    session = {"channel_id": w.channel("incidents"), "title": "Checkout"}
+    answer = await api.agents_sessions_setStatus(**session, status="suspended")
+    assert (answer["agent_status"], answer["title"]) == ("suspended", "Checkout")
+    assert (await refusal(api.agents_sessions_setStatus(**session, status="x")))["error"] == "invalid_arguments"
+    prompts = [{"title": "Why?", "message": "Why?"}]
+    await api.assistant_threads_setSuggestedPrompts(channel_id=w.channel("incidents"), prompts=prompts)
+
+
+async def test_archived_channels_are_left_out_when_asked(w: Workspace, api: AsyncWebClient) -> None:
+    w.archive("alerts")
+    names = {c["name"] for c in (await api.conversations_list(exclude_archived=True))["channels"]}
+    assert "alerts" not in names
+    update = api.chat_update(channel=w.channel("alerts"), ts="1.000001", text="x")
+    assert (await refusal(update))["error"] == "message_not_found"
+
+
+async def test_a_message_in_an_archived_channel_cannot_be_updated(w: Workspace, api: AsyncWebClient) -> None:
+    ts = (await api.chat_postMessage(channel="alerts", text="x"))["ts"]
+    w.archive("alerts")
+    update = api.chat_update(channel=w.channel("alerts"), ts=ts, text="y")
+    assert (await refusal(update))["error"] == "is_inactive"
+
+
+async def test_an_account_can_change_while_the_app_runs(w: Workspace, api: AsyncWebClient) -> None:
+    w.change_user("priya", is_restricted=True)
+    assert (await api.users_info(user=w.user("priya")))["user"]["is_restricted"]
+    w.change_user("priya", deleted=True)
+    gone = api.users_lookupByEmail(email="priya@acme.example")
+    assert (await refusal(gone))["error"] == "users_not_found"
+
+
+async def test_a_shared_channel_says_so(w: Workspace, api: AsyncWebClient) -> None:
+    w.share_channel("incidents")
+    assert (await api.conversations_info(channel=w.channel("incidents")))["channel"]["is_ext_shared"]
+
+
+async def test_markdown_text_stands_alone(w: Workspace, api: AsyncWebClient) -> None:
+    posted = await api.chat_postMessage(channel="incidents", markdown_text="**bold**")
+    assert posted["message"]["blocks"][0]["type"] == "markdown"
+    both = api.api_call("chat.postMessage", json={"channel": "incidents", "text": "x", "markdown_text": "y"})
+    assert (await refusal(both))["error"] == "markdown_text_conflict"
+
+
 async def test_a_message_to_a_person_opens_a_direct_channel(w: Workspace, api: AsyncWebClient) -> None:
     first = await api.chat_postMessage(channel=w.user("mara"), text="psst")
     opened = await api.conversations_open(users=w.user("mara"))

@@ -30,8 +30,10 @@ class Clock:
         self._moved = asyncio.Event()
 
     async def sleep(self, seconds: float) -> None:
-        until = self.now() + seconds
-        while (left := until - self.now()) > 0:
+        await self._sleep_until(self.now() + seconds)
+
+    async def _sleep_until(self, moment: float) -> None:
+        while (left := moment - self.now()) > 0:
             try:
                 await asyncio.wait_for(self._moved.wait(), left / self._speed)
             except TimeoutError:
@@ -40,7 +42,7 @@ class Clock:
     async def within(self, seconds: float, result: Awaitable[Any]) -> Any:
         """What `result` comes to, or TimeoutError once `seconds` of this clock have passed."""
         answer = asyncio.ensure_future(result)
-        alarm = asyncio.ensure_future(self.sleep(seconds))
+        alarm = asyncio.ensure_future(self._sleep_until(self.now() + seconds))
         try:
             await asyncio.wait({answer, alarm}, return_when=asyncio.FIRST_COMPLETED)
             if not answer.done():

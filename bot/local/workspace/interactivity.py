@@ -29,18 +29,23 @@ class Place:
     view_id: str | None = None
 
 
-def on_message(room: Room, message: Json) -> Place:
-    """A message or an ephemeral one, with the blocks of its attachments."""
+def on_message(room: Room, message: Json, action_id: str = "") -> Place:
+    """A message or an ephemeral one: its blocks, or those of the attachment that holds `action_id`."""
     hidden = bool(message.get("is_ephemeral"))
     container: Json = {"type": "message", "message_ts": message["ts"], "channel_id": room.id}
     container["is_ephemeral"] = hidden
     if message.get("thread_ts"):
         container["thread_ts"] = message["thread_ts"]
+    blocks = message.get("blocks") or []
+    for attachment in message.get("attachments") or []:
+        inside = attachment.get("blocks") or []
+        if any(element["action_id"] == action_id for _, element in elements(inside)):
+            blocks = inside
+            container |= {"type": "message_attachment", "attachment_id": attachment["id"], "is_app_unfurl": False}
     payload: Json = {"container": container, "channel": {"id": room.id, "name": room.name}}
     if not hidden:
         payload["message"] = message
-    attached = [block for one in message.get("attachments") or [] for block in one.get("blocks") or []]
-    return Place([*(message.get("blocks") or []), *attached], payload, room, message)
+    return Place(blocks, payload, room, message)
 
 
 def on_view(view: Json) -> Place:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Collection
 from typing import Any
 
@@ -44,7 +45,7 @@ class People:
         if not text.strip():
             raise WorkspaceError("There is nothing to send.")
         stored, blocks = typed(state, text)
-        made: Json = {"text": stored, "blocks": blocks}
+        made: Json = {"text": stored, "blocks": blocks, "client_msg_id": str(uuid.uuid4())}
         if thread_ts:
             parent = self._message(room, thread_ts)
             made["thread_ts"] = parent.get("thread_ts", thread_ts)
@@ -105,10 +106,11 @@ class People:
                 raise WorkspaceError("That dialog is not open.")
             return on_view(opened.view)
         room, ts = state.room(str(where["channel"])), str(where["ts"])
+        action_id = str(where.get("action_id"))
         for message in state.ephemerals:
             if message["ts"] == ts and message["to"] == user:
-                return on_message(room, message)
-        return on_message(room, self._message(room, ts))
+                return on_message(room, message, action_id)
+        return on_message(room, self._message(room, ts), action_id)
 
     async def use(
         self,
@@ -132,7 +134,7 @@ class People:
         self, user: str, channel: str, ts: str, action_id: str, state: Json | None = None, *, value: Any = None
     ) -> Json:
         """A person presses an element of a message, or of an ephemeral to them; see `use`."""
-        place = self.place(user, "message", {"channel": channel, "ts": ts})
+        place = self.place(user, "message", {"channel": channel, "ts": ts, "action_id": action_id})
         return await self.use(user, place, action_id, value=value, state=state)
 
     async def press(self, user: str, action_id: str, *, view_id: str | None = None, value: Any = None) -> Json:

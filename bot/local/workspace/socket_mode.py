@@ -126,10 +126,10 @@ class SocketMode:
         finally:
             del self._waiting[envelope_id]
 
-    async def refresh(self) -> None:
+    async def refresh(self, reason: str) -> None:
         """Asks every connection to be replaced, as Slack does every few hours."""
         for socket in list(self._sockets):
-            await socket.send_json(_disconnect("refresh_requested"))
+            await socket.send_json(_disconnect(reason))
 
     def drop(self) -> None:
         """Breaks every connection without a word."""

@@ -292,9 +292,9 @@ class Workspace:
         """Breaks every connection without a word."""
         self._core.sockets.drop()
 
-    async def refresh_sockets(self) -> None:
-        """Asks the app to replace its connections."""
-        await self._core.sockets.refresh()
+    async def refresh_sockets(self, reason: str = "refresh_requested") -> None:
+        """Asks the app to replace its connections; `reason` may be "warning" or "link_disabled" as well."""
+        await self._core.sockets.refresh(reason)
 
     def hold_acks(self, held: bool = True) -> None:
         """While held, acknowledgements are lost on the way."""
