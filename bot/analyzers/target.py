@@ -16,12 +16,13 @@ _KINDS = {
 _SLASHED_KIND = re.compile(rf"(?<![\w/.-])({'|'.join(_KINDS)})/({_NAME})(?![\w/.-]*\w)")
 _SPACED_KIND = re.compile(rf"(?<![\w/.-])({'|'.join(kind for kind in _KINDS if len(kind) > 2)}) `?({_NAME})`?(?![\w/])")
 _SLASHED = re.compile(rf"(?<![\w/.:-])`?({_NAME})/({_NAME})`?(?![\w/-]|\.\w)")
-_NAMESPACE = re.compile(rf"(?:namespace|ns|-n)[ =:]+`?({_NAME})`?|`?({_NAME})`? namespace\b")
+_NAMESPACE = re.compile(rf"(?<![\w-])(?:namespace|ns|-n)[ =:]+`?({_NAME})`?")
+_BEFORE_NAMESPACE = re.compile(rf"`?({_NAME})`? namespace\b")
 _IN = re.compile(rf"`?({_NAME})`? (?:in|from|of) (?:the )?(?:namespace )?`?({_NAME})`?(?!\w)")
 _WORD = re.compile(r"[a-z0-9][a-z0-9-]*")
 _ORDINARY_WORDS = """
-a an and are at be broken by crash crashes crashing do does down error errors fail failing fails for from happening has have
-how i in is it its last look my not now of on oom or our out please pods ready restart restarting restarts running service
+a all an and anything are at be broken by crash crashes crashing do does down error errors everything fail failing
+fails for from going happening has have how i in is it its last look my not now of on oom or our out please pods ready restart restarting restarts running service
 slow so status that the there this to unhealthy up was we what whats when where which why with wrong you
 """
 _ORDINARY = frozenset(_ORDINARY_WORDS.split())
@@ -52,8 +53,8 @@ def _spelled(said: str) -> Target:
         kind, name = _KINDS[match[1]], match[2]
     elif match := _SLASHED.search(said):
         namespace, kind, name = match[1], "Deployment", match[2]
-    if match := _NAMESPACE.search(said):
-        namespace = match[1] or match[2]
+    places = [match[1] for pattern in (_NAMESPACE, _BEFORE_NAMESPACE) for match in pattern.finditer(said)]
+    namespace = next((place for place in places if place not in _ORDINARY), namespace)
     for match in _IN.finditer(said):
         subject, place = match[1], match[2]
         if place in _ORDINARY or (subject in _ORDINARY and not name):
