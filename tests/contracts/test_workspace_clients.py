@@ -130,6 +130,21 @@ async def test_over_http_a_wrong_secret_is_refused_and_the_event_comes_again(w: 
     assert (seen[1].headers["X-Slack-Retry-Num"], seen[1].headers["X-Slack-Retry-Reason"]) == ("1", "http_error")
 
 
+async def test_over_http_nothing_is_sent_while_slack_is_down(w: Workspace) -> None:
+    app, seen = bolt(w), []
+
+    @app.command("/agent")
+    async def on_agent(ack: Any) -> None:
+        await ack("here")
+
+    async with _served(app, seen) as w.events_url:
+        w.down()
+        assert await w.command("mara", "incidents", "status") == {"error": "operation_timeout"}
+        assert seen == []
+        w.up()
+        assert await w.command("mara", "incidents", "status") == {"text": "here"}
+
+
 # ---- another language ----
 
 

@@ -112,6 +112,8 @@ async def test_feedback_buttons_report_the_one_that_was_pressed(w: Workspace, ap
     posted = await client(w).chat_postMessage(channel="incidents", text="x", blocks=blocks)
     body = await _payload(w, app, w.click("mara", "incidents", posted["ts"], "go", value="down"))
     assert (body["actions"][0]["type"], body["actions"][0]["value"]) == ("feedback_buttons", "down")
+    with pytest.raises(WorkspaceError):
+        await w.click("mara", "incidents", posted["ts"], "go", value="sideways")
 
 
 async def test_a_button_of_an_attachment_says_which_attachment(w: Workspace, app: AsyncApp) -> None:
@@ -141,6 +143,7 @@ async def test_what_is_not_there_cannot_be_pressed(w: Workspace) -> None:
         w.submit("mara", "V404", {}),
         w.say("mara", "incidents", "  "),
         w.say("mara", "elsewhere", "x"),
+        w.post_as_bot("Nagios", "alerts", "x"),
     ):
         with pytest.raises(WorkspaceError):
             await attempt
@@ -425,6 +428,15 @@ async def test_a_response_url_may_change_the_message_it_belongs_to(
     async with aiohttp.ClientSession() as http, http.post(url, json=sent) as response:
         assert response.status == (400 if sent.get("blocks") else 200)
     assert [(m["text"], "blocks" in m) for m in w.messages("incidents")] == left
+
+
+async def test_a_response_url_refuses_what_is_not_a_message(w: Workspace, app: AsyncApp) -> None:
+    url = await _hook(w, app, await _card(w))
+    async with aiohttp.ClientSession() as http:
+        for body in ("{", "[]", "7", "{}"):
+            async with http.post(url, data=body) as response:
+                assert response.status == 400
+    assert w.ephemerals("mara") == []
 
 
 async def test_a_response_url_ends_after_half_an_hour(w: Workspace, app: AsyncApp) -> None:

@@ -266,6 +266,20 @@ async def test_a_request_that_is_not_json_is_a_sentence_too(w: Workspace, mara: 
             assert (response.status, (await response.json())["ok"]) == (400, False)
 
 
+async def test_an_app_that_is_away_or_answers_badly_is_told_to_the_person(w: Workspace, mara: Page) -> None:
+    answer = await mara.post("command", channel="incidents", text="status")
+    assert answer == {"ok": False, "error": "The app did not answer in time. Try again."}
+    app = bolt(w)
+
+    @app.command("/agent")
+    async def on_agent(ack: Any) -> None:
+        await ack(text="x", blocks=[{"type": "section"}])
+
+    async with connected(w, app):
+        answer = await mara.post("command", channel="incidents", text="status")
+    assert answer == {"ok": False, "error": "Slack refused the app's answer: invalid_blocks."}
+
+
 async def test_an_archived_channel_cannot_be_written_to(w: Workspace, mara: Page) -> None:
     w.archive("general")
     answer = await mara.post("say", channel=w.channel("general"), text="x")

@@ -15,7 +15,7 @@ from .web_api import ApiError, Call, Core
 from .web_api_chat import content
 
 SLACKBOT = {"user": "USLACKBOT", "username": "Slackbot"}
-TIMED_OUT: Json = {"error": "operation_timeout"}
+TIMED_OUT = "operation_timeout"
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ class Interactivity:
         }
 
     def _hook(self, user: str, room: Room, message: Json | None) -> str:
-        ts, hidden = (message["ts"], bool(message.get("is_ephemeral"))) if message else (None, False)
-        return self._core.base_url + self._core.triggers.hook(user, room.id, ts, hidden)
+        ts = message["ts"] if message else None
+        return self._core.base_url + self._core.triggers.hook(user, room.id, ts)
 
     async def click(
         self,
@@ -118,10 +118,10 @@ class Interactivity:
             return answer
         if room:
             name = self._core.state.app.name
-            text = f'{what or name} failed with the error "operation_timeout"'
+            text = f'{what or name} failed with the error "{TIMED_OUT}"'
             place = {"thread_ts": message["thread_ts"]} if message and message.get("thread_ts") else {}
             whisper(self._core.state, room, user, SLACKBOT, {"text": text, **place})
-        return TIMED_OUT
+        return {"error": TIMED_OUT}
 
     async def submit(self, user: str, view_id: str, values: Json) -> Json:
         """A person submits a modal: {} when it closed, or the app's response_action, errors included."""
@@ -133,7 +133,7 @@ class Interactivity:
         payload = self._base("view_submission", user) | {"view": view, "response_urls": []}
         payload["trigger_id"] = self._core.triggers.trigger(user, view_id)
         answer = await self._ask("interactive", payload, user, None)
-        if answer == TIMED_OUT or view_id not in self._core.state.views:
+        if answer.get("error") == TIMED_OUT or view_id not in self._core.state.views:
             return answer
         try:
             self._follow(view_id, answer)

@@ -30,7 +30,6 @@ class Hook:
     channel: str
     at: float
     message_ts: str | None = None
-    is_ephemeral: bool = False
     uses: int = 0
 
 
@@ -60,10 +59,10 @@ class Triggers:
         trigger.used = True
         return trigger
 
-    def hook(self, user: str, channel: str, message_ts: str | None = None, is_ephemeral: bool = False) -> str:
+    def hook(self, user: str, channel: str, message_ts: str | None = None) -> str:
         """The path of a new response URL."""
         key = secrets.token_hex(12)
-        self._hooks[key] = Hook(user, channel, self._clock.now(), message_ts, is_ephemeral)
+        self._hooks[key] = Hook(user, channel, self._clock.now(), message_ts)
         return f"/hooks/{key}"
 
     def answer(self, key: str) -> Hook | str:
