@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import rfc8785
@@ -20,7 +20,9 @@ Json = Any
 """Plain JSON. `Any` because Python's type checkers have no good recursive JSON type."""
 
 _MAX_INTEGER = 2**53 - 1
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+_encode = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False
+).encode
 
 
 def canonical(value: Json) -> bytes:
@@ -85,22 +87,36 @@ def _broken(text: str) -> bool:
 
 
 def _is_simple(value: Json) -> bool:
-    """Whether the standard encoder's bytes are RFC 8785's; refuses what no encoder may write."""
-    kind = type(value)
-    if kind is str or value is None or kind is bool:
-        return True
-    if kind is int:
-        if -_MAX_INTEGER <= value <= _MAX_INTEGER:
-            return True
-        raise BadInput(f"the integer {value} is too large for JSON: write it as a string")
-    if kind is dict:
-        # one call each over keys and values: this runs for every event
-        for key in value:
-            if type(key) is not str:
-                raise BadInput(f"a key must be a string, not {key!r}")
-        return all(map(str.isascii, value)) & all([_is_simple(item) for item in value.values()])  # noqa: C419 – refuse every float, also behind a False
-    if kind is list or kind is tuple:
-        return all([_is_simple(item) for item in value])  # noqa: C419 – as above
-    if kind is float:
-        raise BadInput(f"floats are not canonical: write {value!r} as a string or as an integer of a smaller unit")
-    raise BadInput(f"{kind.__name__} is not JSON")
+    """Whether the standard encoder's bytes are RFC 8785's; refuses what no encoder may write.
+
+    Written flat, because it looks at every value of every event.
+    """
+    simple = True
+    members: Iterable[Json] = (value,)
+    if type(value) is dict:
+        try:
+            simple = all(map(str.isascii, value))
+        except TypeError as error:
+            raise BadInput("a key must be a string") from error
+        members = value.values()
+    elif type(value) is list or type(value) is tuple:
+        members = value
+    for member in members:
+        kind = type(member)
+        if kind is str or kind is bool or member is None:
+            continue
+        if kind is int and -_MAX_INTEGER <= member <= _MAX_INTEGER:
+            continue
+        if kind is not dict and kind is not list and kind is not tuple:
+            raise BadInput(_why_not(member))
+        if not _is_simple(member):
+            simple = False  # and go on, to refuse what comes later
+    return simple
+
+
+def _why_not(value: Json) -> str:
+    if isinstance(value, float):
+        return f"floats are not canonical: write {value!r} as a string or as an integer of a smaller unit"
+    if isinstance(value, int):
+        return f"the integer {value} is too large for JSON: write it as a string"
+    return f"{type(value).__name__} is not JSON"
