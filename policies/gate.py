@@ -90,10 +90,10 @@ def _builtin_kubernetes(
     policy: Policy, effect: str, target: Mapping[str, Any], args: Mapping[str, Any]
 ) -> tuple[str, str]:
     namespace = target.get("namespace", "")
-    for name in {namespace, args.get("namespace") or namespace}:
-        if name and not (isinstance(name, str) and _DNS_LABEL.fullmatch(name)):
+    for name in (namespace, args.get("namespace", namespace)):
+        if not isinstance(name, str) or (name and not _DNS_LABEL.fullmatch(name)):
             return "builtin:malformed", f"{_shown(name)} is not the name of a namespace."
-    kinds = [kind for kind in (target.get("kind"), args.get("kind")) if kind]
+    kinds = [kind for kind in (target.get("kind", ""), args.get("kind", "")) if kind != ""]
     if not all(isinstance(kind, str) and _KIND.fullmatch(kind) for kind in kinds):
         return "builtin:malformed", f"{_shown(kinds)} is not a kind of object."
     names = {kind.split(".")[0].lower() for kind in kinds}

@@ -34,13 +34,15 @@ def _run(kind: str, triggers: str, regex: str, flags: int = 0) -> SecretPattern:
 _I = re.IGNORECASE
 _QUOTE = r"\\{0,3}[\"']"
 
+PRIVATE_KEY = _p(
+    "private-key",
+    "private",
+    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?P<secret>(?:(?!-----END)[\s\S])+)",
+)
+"""The only secret that goes over many lines."""
+
 PATTERNS: tuple[SecretPattern, ...] = (
-    # --- whole blocks and headers first: what they hold is not looked at in pieces ------------------------------------
-    _p(
-        "private-key",
-        "private",
-        r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?P<secret>(?:(?!-----END)[\s\S])+)",
-    ),
+    # --- headers first: what they hold is not looked at in pieces ------------------------------------
     _p("cookie", "cookie", r"\bcookie[\"']?\s{0,3}:\s{0,3}[\"']?(?P<secret>[^\s\"'=]{1,200}=[^\r\n\"']{2,4000})", _I),
     _p(
         "authorization",
@@ -133,6 +135,7 @@ A mask already made matches as a whole, with no name.
 """
 
 NAME_TRIGGERS = (
+    "private",
     *(
         "passw",
         "passphrase",

@@ -20,12 +20,13 @@ from itertools import pairwise
 from typing import Any
 from urllib.parse import quote
 
-from policies.patterns import KEY_NAME, NAME_TRIGGERS, NAMED_VALUE, PATTERNS, is_secret_name
+from policies.patterns import KEY_NAME, NAME_TRIGGERS, NAMED_VALUE, PATTERNS, PRIVATE_KEY, is_secret_name
 
 WITHHELD = "[withheld: could not be checked for secrets]"
 MIN_KNOWN = 6
 MAX_PASSES = 4
 MAX_DEPTH = 60
+BLOCK = 2048
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _MARK = re.compile(r"\[secret:[a-z-]{1,40}:[0-9a-f]{4}\]")
 _LONG = re.compile(r"[A-Za-z0-9+/_=-]{20,}")
@@ -113,11 +114,20 @@ class Redactor:
         return any(map(_looks_random, runs))
 
     def _pass(self, text: str) -> tuple[str, int]:
+        """Known values and key blocks anywhere; everything else block by block, looking closely only where it may help."""
         found = 0
         for form, value in self._known:
             if form in text:
                 found += text.count(form)
                 text = text.replace(form, self.mask("known", value))
+        if "PRIVATE" in text:
+            text, hits = self._sub(PRIVATE_KEY.kind, PRIVATE_KEY.regex, text)
+            found += hits
+        blocks = [self._block(block) if self._suspicious(block) else (block, 0) for block in _blocks(text)]
+        return "".join(block for block, _ in blocks), found + sum(hits for _, hits in blocks)
+
+    def _block(self, text: str) -> tuple[str, int]:
+        found = 0
         lowered = text.lower()
         for pattern in PATTERNS:
             if any(trigger in lowered for trigger in pattern.triggers):
@@ -205,6 +215,20 @@ class Redactor:
     def _whole(self, kind: str, value: Any) -> str:
         text = value if isinstance(value, str) else repr(value)
         return text if _MARK.fullmatch(text) else self.mask(kind, text)
+
+
+def _blocks(text: str) -> Iterator[str]:
+    """The text in blocks of whole lines, cut where no line leaves its value to the next."""
+    begin = 0
+    while len(text) - begin > BLOCK:
+        end = text.find("\n", begin + BLOCK)
+        while end > 0 and text[max(begin, end - 40) : end].rstrip("\r ")[-1:] in (":", "=", "\\", ",", ">"):
+            end = text.find("\n", end + 1)
+        if end < 0:
+            break
+        yield text[begin : end + 1]
+        begin = end + 1
+    yield text[begin:]
 
 
 def _triggers(*, in_run: bool) -> Iterator[str]:
