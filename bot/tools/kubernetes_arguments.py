@@ -166,9 +166,12 @@ class Patch(Model):
         metadata = self.patch.get("metadata", {})
         if type(metadata) is not dict:
             raise ValueError("patch: metadata must be a map")
+        notes = metadata.get("annotations") or {}
+        if type(notes) is not dict:
+            raise ValueError("patch: annotations must be a map")
         refused: list[str] = [key for key in ("status", "apiVersion", "kind", "$patch") if key in self.patch]
         refused += [f"metadata.{key}" for key in metadata if key.rpartition("/")[2] in _UNTOUCHABLE or key == "$patch"]
-        refused += [f"annotation {key}" for key in metadata.get("annotations") or () if key in (ACTION_ID, ACTION_AT)]
+        refused += [f"annotation {key}" for key in notes if key in (ACTION_ID, ACTION_AT)]
         if refused:
             raise ValueError(f"patch: must not touch {', '.join(refused)}")
         if _has_float(self.patch):

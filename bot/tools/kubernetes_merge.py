@@ -68,7 +68,7 @@ def missing(obj: Any, patch: Obj, path: str = "") -> str:
         found, where = (obj or {}).get(key), f"{path}.{key}" if path else key
         if isinstance(value, dict):
             lost = missing(found, value, where) if isinstance(found, dict) or value else ""
-        elif isinstance(value, list) and _is_maps(value):
+        elif isinstance(value, list) and (_is_maps(value) or key in MERGE_KEYS):
             lost = _missing_item(found or [], value, where)
         else:
             lost = "" if _same(found, value) else where
@@ -87,7 +87,7 @@ def _missing_item(found: list[Any], patch: list[Obj], path: str) -> str:
         if item.get("$patch") == "delete":
             lost = f"{path}[{name}]" if other else ""
         else:
-            lost = missing(other or {}, item, f"{path}[{name}]")
+            lost = missing(other, item, f"{path}[{name}]") if other else f"{path}[{name}]"
         if lost:
             return lost
     return ""

@@ -129,7 +129,7 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     elif isinstance(value, list) and value:
         for number, item in enumerate(value):
             yield from _leaves(item, f"{path}[{_name_of(item, number)}]")
-    else:
+    elif path:
         yield path, value
 
 
