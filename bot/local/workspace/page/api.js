@@ -17,7 +17,8 @@ async function call(path, body) {
     return { ok: false, error: "The workspace cannot be reached. It may have been stopped." };
   }
   const answer = await response.json().catch(() => null);
-  if (answer && typeof answer === "object") return response.ok || "ok" in answer ? answer : { ok: false, error: `The workspace answered ${response.status}.` };
+  if (answer && typeof answer === "object")
+    return response.ok || "ok" in answer ? answer : { ok: false, error: `The workspace answered ${response.status}.` };
   return { ok: false, error: `The workspace answered ${response.status}.` };
 }
 
@@ -50,20 +51,32 @@ export function follow(user, onOpen, onChange, onLost) {
   const open = () => {
     if (stopped) return;
     source = new EventSource(`/_workspace/stream?user=${encodeURIComponent(user)}&token=${encodeURIComponent(token)}`);
-    source.addEventListener("open", () => { wait = FIRST_WAIT_MS; onOpen(); });
+    source.addEventListener("open", () => {
+      wait = FIRST_WAIT_MS;
+      onOpen();
+    });
     source.addEventListener("change", (event) => onChange(JSON.parse(event.data)));
     source.addEventListener("error", lost);
   };
   const lost = async () => {
     source.close();
     onLost();
-    await new Promise((resolve) => { setTimeout(resolve, wait); });
+    await new Promise((resolve) => {
+      setTimeout(resolve, wait);
+    });
     wait = Math.min(wait * 2, LONGEST_WAIT_MS);
-    if (!stopped && await isStranger()) location.reload();
+    if (!stopped && (await isStranger())) location.reload();
     else open();
   };
   open();
-  return () => { stopped = true; source.close(); };
+  return () => {
+    stopped = true;
+    source.close();
+  };
 }
 
-const isStranger = () => fetch("/_workspace/state", { headers: { "X-Workspace-Token": token } }).then((response) => response.status === 403, () => false);
+const isStranger = () =>
+  fetch("/_workspace/state", { headers: { "X-Workspace-Token": token } }).then(
+    (response) => response.status === 403,
+    () => false,
+  );

@@ -15,13 +15,13 @@ let frame = "";
 let homeAsked = "";
 
 function frameNow() {
-  return JSON.stringify([store.people, store.connected, store.me, route.view, route.channel, route.tab]);
+  return JSON.stringify([store.version, store.connected, store.me, route.view, route.channel, route.tab]);
 }
 
 function draw() {
   if (!store.me) return;
   read();
-  document.title = `${route.view === "app" ? store.app.name : store.channels.find((c) => c.id === route.channel)?.name ?? ""} · ${store.team.name ?? ""}`;
+  document.title = `${route.view === "app" ? store.app.name : (store.channels.find((c) => c.id === route.channel)?.name ?? "")} · ${store.team.name ?? ""}`;
   const now = frameNow();
   if (now !== frame) {
     frame = now;
@@ -56,7 +56,8 @@ function onMove() {
   const before = { ...route };
   draw();
   if (route.thread && route.thread !== before.thread) focusThread();
-  else if (route.view !== before.view || route.channel !== before.channel || (before.thread && !route.thread)) focusComposer();
+  else if (route.view !== before.view || route.channel !== before.channel || (before.thread && !route.thread))
+    focusComposer();
 }
 
 function onKey(event) {

@@ -14,10 +14,21 @@ function colour(user) {
   return COLOURS[[...String(user.id ?? "")].reduce((sum, c) => sum + c.codePointAt(0), 0) % COLOURS.length];
 }
 
-const initials = (user) => user.initials || displayName(user).split(/\s+/).map((word) => [...word][0] ?? "").slice(0, 2).join("").toUpperCase();
+const initials = (user) =>
+  user.initials ||
+  displayName(user)
+    .split(/\s+/)
+    .map((word) => [...word][0] ?? "")
+    .slice(0, 2)
+    .join("")
+    .toUpperCase();
 
 export function avatar(user, className = "") {
-  const box = h("span", { class: `avatar ${className}`.trim(), "aria-hidden": "true" }, user.role === "bot" || user.isBot ? icon("robot") : initials(user));
+  const box = h(
+    "span",
+    { class: `avatar ${className}`.trim(), "aria-hidden": "true" },
+    user.role === "bot" || user.isBot ? icon("robot") : initials(user),
+  );
   box.style.setProperty("background", colour(user));
   return box;
 }

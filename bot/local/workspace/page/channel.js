@@ -33,28 +33,81 @@ export function focusComposer() {
 
 function channelHeader(channel) {
   const people = Object.values(store.users).filter((u) => u.role !== "bot" && u.role !== "deactivated");
-  return [h("div", { class: "view-title" }, h("h1", {}, icon(channel.is_archived ? "archive" : channel.is_private ? "lock" : "hash"), channel.name),
-    channel.topic ? h("div", { class: "topic", title: channel.topic }, mrkdwn(channel.topic)) : null),
-  h("div", { class: "members", title: `${people.length} people` }, people.slice(0, 3).map((u) => avatar(u, "tiny")), h("span", {}, people.length))];
+  return [
+    h(
+      "div",
+      { class: "view-title" },
+      h("h1", {}, icon(channel.is_archived ? "archive" : channel.is_private ? "lock" : "hash"), channel.name),
+      channel.topic ? h("div", { class: "topic", title: channel.topic }, mrkdwn(channel.topic)) : null,
+    ),
+    h(
+      "div",
+      { class: "members", title: `${people.length} people` },
+      people.slice(0, 3).map((u) => avatar(u, "tiny")),
+      h("span", {}, people.length),
+    ),
+  ];
 }
 
 function appHeader() {
-  const tab = (name, label) => h("button", { type: "button", role: "tab", class: "tab", "aria-selected": String(route.tab === name), on: { click: () => toApp(name) } }, label);
+  const tab = (name, label) =>
+    h(
+      "button",
+      {
+        type: "button",
+        role: "tab",
+        class: "tab",
+        "aria-selected": String(route.tab === name),
+        on: { click: () => toApp(name) },
+      },
+      label,
+    );
   const user = store.users[store.app.user_id] ?? { id: "app", name: store.app.name };
-  return [h("div", { class: "view-title app" }, h("h1", {}, avatar({ ...user, role: "bot" }, "small"), store.app.name ?? "App")), h("div", { class: "tabs", role: "tablist", "aria-label": "App" }, tab("home", "Home"), tab("messages", "Messages"))];
+  return [
+    h(
+      "div",
+      { class: "view-title app" },
+      h("h1", {}, avatar({ ...user, role: "bot" }, "small"), store.app.name ?? "App"),
+    ),
+    h("div", { class: "tabs", role: "tablist", "aria-label": "App" }, tab("home", "Home"), tab("messages", "Messages")),
+  ];
 }
 
 function intro(channel) {
-  if (!channel) return [h("div", { class: "intro" }, h("h2", {}, store.app.name ?? "App"), h("p", {}, "This is the very beginning of your direct messages with this app."))];
-  return [h("div", { class: "intro" }, h("h2", {}, icon("hash"), channel.name), h("p", {}, `This is the very beginning of the #${channel.name} channel.`))];
+  if (!channel)
+    return [
+      h(
+        "div",
+        { class: "intro" },
+        h("h2", {}, store.app.name ?? "App"),
+        h("p", {}, "This is the very beginning of your direct messages with this app."),
+      ),
+    ];
+  return [
+    h(
+      "div",
+      { class: "intro" },
+      h("h2", {}, icon("hash"), channel.name),
+      h("p", {}, `This is the very beginning of the #${channel.name} channel.`),
+    ),
+  ];
 }
 
 function drawHome() {
   if (homeDrawn === store.home && home.firstChild) return;
   homeDrawn = store.home;
   const view = store.home;
-  fill(home, view?.blocks?.length ? h("div", { class: "home-body" }, blocks(view.blocks, surface("home", { view_id: view.id }, view.blocks)))
-    : h("div", { class: "intro empty" }, h("h2", {}, `${store.app.name ?? "The app"} has no home yet`), h("p", {}, "It appears here as soon as the app publishes it.")));
+  fill(
+    home,
+    view?.blocks?.length
+      ? h("div", { class: "home-body" }, blocks(view.blocks, surface("home", { view_id: view.id }, view.blocks)))
+      : h(
+          "div",
+          { class: "intro empty" },
+          h("h2", {}, `${store.app.name ?? "The app"} has no home yet`),
+          h("p", {}, "It appears here as soon as the app publishes it."),
+        ),
+  );
 }
 
 function noticeFor(channel) {

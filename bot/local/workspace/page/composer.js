@@ -7,18 +7,46 @@ import { told } from "./overlay.js";
 import * as api from "./api.js";
 
 const drafts = new Map();
-const MARKS = [["bold", "Bold", "*"], ["italic", "Italic", "_"], ["strike", "Strikethrough", "~"], ["code", "Code", "`"], ["block", "Code block", "```"]];
+const MARKS = [
+  ["bold", "Bold", "*"],
+  ["italic", "Italic", "_"],
+  ["strike", "Strikethrough", "~"],
+  ["code", "Code", "`"],
+  ["block", "Code block", "```"],
+];
 
 /** A composer for one place. `show({channel, thread, placeholder, disabled})` points it somewhere; drafts are kept per place. */
 export function composer(label) {
-  const input = h("textarea", { class: "composer-input", rows: 1, "aria-label": label, autocomplete: "off", spellcheck: "true" });
+  const input = h("textarea", {
+    class: "composer-input",
+    rows: 1,
+    "aria-label": label,
+    autocomplete: "off",
+    spellcheck: "true",
+  });
   const hints = h("div", { class: "hints", role: "listbox", "aria-label": "Suggestions", hidden: true });
   const send = iconButton("send", "Send now", () => submit(), "send");
-  const box = h("div", { class: "composer" },
-    h("div", { class: "composer-tools", role: "toolbar", "aria-label": "Formatting" }, MARKS.map(([name, words, mark]) => iconButton(name, words, () => wrap(mark))),
-      iconButton("quote", "Quote", () => prefix("> ")), iconButton("list", "Bulleted list", () => prefix("• "))),
-    input, h("div", { class: "composer-actions" }, iconButton("at", "Mention someone", () => start("@")), iconButton("slash", "Run shortcut", () => start("/")), h("span", { class: "spacer" }),
-      h("span", { class: "composer-help" }, h("kbd", {}, "Shift"), " + ", h("kbd", {}, "Return"), " to add a new line"), send));
+  const box = h(
+    "div",
+    { class: "composer" },
+    h(
+      "div",
+      { class: "composer-tools", role: "toolbar", "aria-label": "Formatting" },
+      MARKS.map(([name, words, mark]) => iconButton(name, words, () => wrap(mark))),
+      iconButton("quote", "Quote", () => prefix("> ")),
+      iconButton("list", "Bulleted list", () => prefix("• ")),
+    ),
+    input,
+    h(
+      "div",
+      { class: "composer-actions" },
+      iconButton("at", "Mention someone", () => start("@")),
+      iconButton("slash", "Run shortcut", () => start("/")),
+      h("span", { class: "spacer" }),
+      h("span", { class: "composer-help" }, h("kbd", {}, "Shift"), " + ", h("kbd", {}, "Return"), " to add a new line"),
+      send,
+    ),
+  );
   const element = h("div", { class: "composer-wrap" }, hints, box);
   let place = { key: "", channel: null, thread: null };
   let offered = [];
@@ -49,7 +77,11 @@ export function composer(label) {
 
   function drawHints() {
     hints.hidden = offered.length === 0;
-    fill(hints, offered.length && offered[0].command ? h("div", { class: "hints-title" }, store.app.name ?? "Commands") : null, offered.map((hint, at) => hintRow(hint, at === picked && !hint.passive, () => choose(hint))));
+    fill(
+      hints,
+      offered.length && offered[0].command ? h("div", { class: "hints-title" }, store.app.name ?? "Commands") : null,
+      offered.map((hint, at) => hintRow(hint, at === picked && !hint.passive, () => choose(hint))),
+    );
   }
 
   function choose(hint) {
@@ -80,10 +112,17 @@ export function composer(label) {
     const { channel, thread, key } = place;
     set("");
     const isCommand = /^\/[a-z]/i.test(text);
-    const answer = isCommand && thread
-      ? { ok: false, error: `${text.split(/\s/)[0]} is not supported in threads. Sorry!` }
-      : isCommand ? await api.command({ user: store.me, channel, command: text.split(/\s/)[0], text: toWire(text.replace(/^\S+\s*/, "")) })
-        : await api.say({ user: store.me, channel, text: toWire(text), ...(thread ? { thread_ts: thread } : {}) });
+    const answer =
+      isCommand && thread
+        ? { ok: false, error: `${text.split(/\s/)[0]} is not supported in threads. Sorry!` }
+        : isCommand
+          ? await api.command({
+              user: store.me,
+              channel,
+              command: text.split(/\s/)[0],
+              text: toWire(text.replace(/^\S+\s*/, "")),
+            })
+          : await api.say({ user: store.me, channel, text: toWire(text), ...(thread ? { thread_ts: thread } : {}) });
     if (told(answer) || drafts.get(key)) return;
     drafts.set(key, text);
     if (place.key === key) set(text);
@@ -92,10 +131,14 @@ export function composer(label) {
   function onKey(event) {
     if (event.isComposing) return;
     const open = !hints.hidden && offered.some((hint) => !hint.passive);
-    if (open && (event.key === "ArrowDown" || event.key === "ArrowUp")) picked = (picked + (event.key === "ArrowDown" ? 1 : offered.length - 1)) % offered.length;
-    else if (open && (event.key === "Tab" || (event.key === "Enter" && input.value !== offered[picked].insert?.trim()))) choose(offered[picked]);
-    else if (!hints.hidden && event.key === "Escape") { offered = []; event.stopPropagation(); }
-    else if (event.key === "Enter" && !event.shiftKey) submit();
+    if (open && (event.key === "ArrowDown" || event.key === "ArrowUp"))
+      picked = (picked + (event.key === "ArrowDown" ? 1 : offered.length - 1)) % offered.length;
+    else if (open && (event.key === "Tab" || (event.key === "Enter" && input.value !== offered[picked].insert?.trim())))
+      choose(offered[picked]);
+    else if (!hints.hidden && event.key === "Escape") {
+      offered = [];
+      event.stopPropagation();
+    } else if (event.key === "Enter" && !event.shiftKey) submit();
     else return;
     event.preventDefault();
     drawHints();
@@ -103,7 +146,9 @@ export function composer(label) {
 
   input.addEventListener("input", onInput);
   input.addEventListener("keydown", onKey);
-  input.addEventListener("blur", () => { hints.hidden = true; });
+  input.addEventListener("blur", () => {
+    hints.hidden = true;
+  });
   hints.addEventListener("pointerdown", (event) => event.preventDefault());
 
   function show({ channel, thread = null, placeholder }) {
@@ -123,17 +168,37 @@ export function composer(label) {
 /** "Agent is checking the pods…", moving through the messages it was given. */
 export function statusLine() {
   const words = h("span", {});
-  const element = h("div", { class: "status-line", role: "status", "aria-live": "polite" }, h("span", { class: "status-dots", "aria-hidden": "true" }, h("i"), h("i"), h("i")), words);
+  const element = h(
+    "div",
+    { class: "status-line", role: "status", "aria-live": "polite" },
+    h("span", { class: "status-dots", "aria-hidden": "true" }, h("i"), h("i"), h("i")),
+    words,
+  );
   element.hidden = true;
   let turn = 0;
   let current = null;
   const draw = () => {
     const loading = current?.loading_messages ?? [];
     element.hidden = !current?.status;
-    words.textContent = current?.status ? loading[turn % (loading.length || 1)] ?? `${store.app.name ?? "The app"} ${current.status}` : "";
+    words.textContent = current?.status
+      ? (loading[turn % (loading.length || 1)] ?? `${store.app.name ?? "The app"} ${current.status}`)
+      : "";
   };
-  setInterval(() => { turn += 1; if (current?.loading_messages?.length > 1) draw(); }, 4000);
-  return { element, show: (status) => { if (status !== current) turn = 0; current = status; draw(); } };
+  setInterval(() => {
+    turn += 1;
+    if (current?.loading_messages?.length > 1) draw();
+  }, 4000);
+  return {
+    element,
+    show: (status) => {
+      if (status !== current) turn = 0;
+      current = status;
+      draw();
+    },
+  };
 }
 
-export const placeholderFor = (channel) => (channelOf(channel)?.is_im || !channelOf(channel) ? `Message ${store.app.name ?? "the app"}` : `Message #${channelOf(channel).name}`);
+export const placeholderFor = (channel) =>
+  channelOf(channel)?.is_im || !channelOf(channel)
+    ? `Message ${store.app.name ?? "the app"}`
+    : `Message #${channelOf(channel).name}`;

@@ -11,7 +11,8 @@ export function h(tag, props, ...children) {
     if (value === undefined || value === null || value === false) continue;
     if (name === "class") element.className = value;
     else if (name === "dataset") Object.assign(element.dataset, value);
-    else if (name === "on") for (const [event, listener] of Object.entries(value)) element.addEventListener(event, listener);
+    else if (name === "on")
+      for (const [event, listener] of Object.entries(value)) element.addEventListener(event, listener);
     else if (PROPERTIES.has(name)) element[name] = value;
     else element.setAttribute(name, value === true ? "" : String(value));
   }
@@ -48,7 +49,17 @@ export const icon = (name, className = "") => sprite("icons", name, `icon ${clas
 
 /** A button that is a picture: its name is for screen readers and the tooltip. */
 export function iconButton(name, label, onClick, className = "") {
-  return h("button", { type: "button", class: `icon-button ${className}`.trim(), "aria-label": label, title: label, on: { click: onClick } }, icon(name));
+  return h(
+    "button",
+    {
+      type: "button",
+      class: `icon-button ${className}`.trim(),
+      "aria-label": label,
+      title: label,
+      on: { click: onClick },
+    },
+    icon(name),
+  );
 }
 
 /** The address if following it is harmless, else null: no script, no data, no file addresses. */

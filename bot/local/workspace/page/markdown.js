@@ -15,7 +15,9 @@ const MAX_DEPTH = 6;
 
 /** Blocks of a Markdown text: heading, fence, quote, list, table, rule, paragraph. */
 export function parse(text, depth = 0) {
-  const lines = String(text ?? "").replace(/\r\n?/g, "\n").split("\n");
+  const lines = String(text ?? "")
+    .replace(/\r\n?/g, "\n")
+    .split("\n");
   const blocks = [];
   for (let at = 0; at < lines.length;) {
     const [block, next] = take(lines, at, depth);
@@ -41,7 +43,8 @@ function take(lines, at, depth) {
 function fence(lines, at) {
   const [, mark] = FENCE.exec(lines[at]);
   let end = at + 1;
-  while (end < lines.length && !(lines[end].trim().startsWith(mark) && !lines[end].trim().replaceAll(mark[0], ""))) end += 1;
+  while (end < lines.length && !(lines[end].trim().startsWith(mark) && !lines[end].trim().replaceAll(mark[0], "")))
+    end += 1;
   return [{ type: "fence", text: lines.slice(at + 1, end).join("\n") }, end + 1];
 }
 
@@ -59,22 +62,30 @@ function list(lines, at, depth) {
   let end = at;
   for (; end < lines.length; end += 1) {
     const item = ITEM.exec(lines[end]);
-    if (item && item[1].length <= indent.length && /\d/.test(item[2]) === ordered && item[1].length === indent.length) items.push([item[3]]);
-    else if (lines[end].trim() && /^\s/.test(lines[end]) && lines[end].search(/\S/) > indent.length) items.at(-1).push(lines[end]);
+    if (item && item[1].length <= indent.length && /\d/.test(item[2]) === ordered && item[1].length === indent.length)
+      items.push([item[3]]);
+    else if (lines[end].trim() && /^\s/.test(lines[end]) && lines[end].search(/\S/) > indent.length)
+      items.at(-1).push(lines[end]);
     else if (!(lines[end].trim() === "" && continues(lines[end + 1], indent))) break;
   }
   const children = items.map(([first, ...rest]) => parse([first, ...dedent(rest)].join("\n"), depth + 1));
   return [{ type: "list", ordered, start: Number.parseInt(marker, 10) || 1, items: children }, end];
 }
 
-const continues = (line, indent) => Boolean(line && ((ITEM.exec(line)?.[1].length ?? -1) === indent.length || line.search(/\S/) > indent.length));
+const continues = (line, indent) =>
+  Boolean(line && ((ITEM.exec(line)?.[1].length ?? -1) === indent.length || line.search(/\S/) > indent.length));
 
 function dedent(lines) {
   const margin = Math.min(...lines.map((line) => line.search(/\S/)).filter((n) => n >= 0));
   return lines.map((line) => line.slice(Number.isFinite(margin) ? margin : 0));
 }
 
-const cells = (line) => line.trim().replace(/^\||\|$/g, "").split(/(?<!\\)\|/).map((cell) => cell.trim());
+const cells = (line) =>
+  line
+    .trim()
+    .replace(/^\||\|$/g, "")
+    .split(/(?<!\\)\|/)
+    .map((cell) => cell.trim());
 
 function table(lines, at) {
   let end = at + 2;
@@ -84,12 +95,17 @@ function table(lines, at) {
 
 function paragraph(lines, at, depth) {
   let end = at + 1;
-  const starts = (line) => FENCE.test(line) || HEADING.test(line) || RULE.test(line) || (depth < MAX_DEPTH && (/^ {0,3}>/.test(line) || ITEM.test(line)));
+  const starts = (line) =>
+    FENCE.test(line) ||
+    HEADING.test(line) ||
+    RULE.test(line) ||
+    (depth < MAX_DEPTH && (/^ {0,3}>/.test(line) || ITEM.test(line)));
   while (end < lines.length && lines[end].trim() && !starts(lines[end])) end += 1;
   return [{ type: "paragraph", text: lines.slice(at, end).join("\n") }, end];
 }
 
-const INLINE = /(`+)([^`]|[^`][\s\S]*?[^`])\1(?!`)|!?\[([^\]\n]*)\]\(([^()\s]*(?:\([^()\s]*\))?[^()\s]*)\)|(https?:\/\/[^\s<>)\]]+[^\s<>)\].,;:!?'"])|(\*\*|__|~~)(?=\S)([\s\S]*?\S)\6|(?<![\w*])\*(?=[^\s*])([^*]*[^\s*])\*(?![\w*])|(?<![\w_])_(?=[^\s_])([^_]*[^\s_])_(?![\w_])|\\([\\`*_{}[\]()#+.!~|>-])/g;
+const INLINE =
+  /(`+)([^`]|[^`][\s\S]*?[^`])\1(?!`)|!?\[([^\]\n]*)\]\(([^()\s]*(?:\([^()\s]*\))?[^()\s]*)\)|(https?:\/\/[^\s<>)\]]+[^\s<>)\].,;:!?'"])|(\*\*|__|~~)(?=\S)([\s\S]*?\S)\6|(?<![\w*])\*(?=[^\s*])([^*]*[^\s*])\*(?![\w*])|(?<![\w_])_(?=[^\s_])([^_]*[^\s_])_(?![\w_])|\\([\\`*_{}[\]()#+.!~|>-])/g;
 
 function inline(text, depth = 0) {
   if (depth > MAX_DEPTH) return breaks(text);
@@ -104,7 +120,8 @@ function inline(text, depth = 0) {
 
 function piece([whole, , code, label, address, bare, mark, strong, star, under, escaped], depth) {
   if (code !== undefined) return h("code", {}, code.trim() || code);
-  if (label !== undefined) return whole.startsWith("!") ? document.createTextNode(label) : link(address, inline(label || address, depth + 1));
+  if (label !== undefined)
+    return whole.startsWith("!") ? document.createTextNode(label) : link(address, inline(label || address, depth + 1));
   if (bare) return link(bare, bare);
   if (mark === "~~") return h("s", {}, inline(strong, depth + 1));
   if (mark) return h("strong", {}, inline(strong, depth + 1));
@@ -117,15 +134,51 @@ function breaks(text) {
 }
 
 const RENDER = {
-  heading: (block) => h("p", { class: `md-heading md-h${block.level}`, role: "heading", "aria-level": block.level + 2 }, inline(block.text)),
+  heading: (block) =>
+    h(
+      "p",
+      { class: `md-heading md-h${block.level}`, role: "heading", "aria-level": block.level + 2 },
+      inline(block.text),
+    ),
   fence: (block) => h("pre", { class: "fence" }, block.text),
   quote: (block) => h("blockquote", {}, block.children.map(renderBlock)),
   rule: () => h("hr", { class: "divider" }),
   paragraph: (block) => h("p", {}, inline(block.text)),
-  list: (block) => h(block.ordered ? "ol" : "ul", { start: block.ordered ? block.start : null }, block.items.map((item) => h("li", {}, item.map(renderBlock)))),
-  table: (block) => h("div", { class: "table-scroll" }, h("table", { class: "block-table" },
-    h("thead", {}, h("tr", {}, block.head.map((cell) => h("th", { scope: "col" }, inline(cell))))),
-    h("tbody", {}, block.rows.map((row) => h("tr", {}, row.map((cell) => h("td", {}, inline(cell)))))))),
+  list: (block) =>
+    h(
+      block.ordered ? "ol" : "ul",
+      { start: block.ordered ? block.start : null },
+      block.items.map((item) => h("li", {}, item.map(renderBlock))),
+    ),
+  table: (block) =>
+    h(
+      "div",
+      { class: "table-scroll" },
+      h(
+        "table",
+        { class: "block-table" },
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            block.head.map((cell) => h("th", { scope: "col" }, inline(cell))),
+          ),
+        ),
+        h(
+          "tbody",
+          {},
+          block.rows.map((row) =>
+            h(
+              "tr",
+              {},
+              row.map((cell) => h("td", {}, inline(cell))),
+            ),
+          ),
+        ),
+      ),
+    ),
 };
 
 const renderBlock = (block) => RENDER[block.type](block);

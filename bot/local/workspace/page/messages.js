@@ -41,7 +41,13 @@ export function messageList(label, inThread = false) {
       const isNew = !marked && compareTs(message.ts, newSince) > 0;
       if (isNew) nodes.push(h("div", { class: "new-divider", role: "separator" }, h("span", {}, "New")));
       marked ||= isNew;
-      nodes.push(rowOf(message, channel, !newDay && !isNew && !(inThread && messages.indexOf(previous) === 0) && continues(previous, message)));
+      nodes.push(
+        rowOf(
+          message,
+          channel,
+          !newDay && !isNew && !(inThread && messages.indexOf(previous) === 0) && continues(previous, message),
+        ),
+      );
       if (divider?.after === message) nodes.push(divider.node);
       previous = message;
     }
@@ -63,7 +69,9 @@ function dayDivider(message) {
 function sync(parent, nodes) {
   const wanted = new Set(nodes);
   for (const child of [...parent.childNodes]) if (!wanted.has(child)) child.remove();
-  nodes.forEach((node, at) => { if (parent.childNodes[at] !== node) parent.insertBefore(node, parent.childNodes[at] ?? null); });
+  nodes.forEach((node, at) => {
+    if (parent.childNodes[at] !== node) parent.insertBefore(node, parent.childNodes[at] ?? null);
+  });
 }
 
 /** Puts the focus of a row that is drawn again on the same element of its successor. */
@@ -77,7 +85,10 @@ function keepPlace(old, next) {
 function onKey(event, list) {
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
   const here = document.activeElement.closest?.(".message");
-  if (!step || document.activeElement.matches("input,textarea,select") || (here && document.activeElement !== here)) return;
+  if (event.key === "t" && here === document.activeElement)
+    here.querySelector('.toolbar [aria-label="Reply in thread"]')?.click();
+  if (!step || document.activeElement.matches("input,textarea,select") || (here && document.activeElement !== here))
+    return;
   const all = [...list.querySelectorAll(".message")];
   const to = here ? all[all.indexOf(here) + step] : all.at(-1);
   if (!to) return;

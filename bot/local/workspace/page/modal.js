@@ -17,7 +17,10 @@ export function drawModals() {
   for (const [id, one] of shown) if (!views.some((view) => view.id === id)) remove(id, one);
   for (const view of views) {
     const one = shown.get(view.id) ?? create(view);
-    if (one.view !== view) { one.errors = {}; draw(one, view); }
+    if (one.view !== view) {
+      one.errors = {};
+      draw(one, view);
+    }
   }
 }
 
@@ -28,29 +31,74 @@ function remove(id, one) {
 }
 
 function create(view) {
-  const one = { view: null, errors: {}, busy: false, form: h("form", { class: "view-form", novalidate: true }), foot: h("div", { class: "foot" }) };
+  const one = {
+    view: null,
+    errors: {},
+    busy: false,
+    form: h("form", { class: "view-form", novalidate: true }),
+    foot: h("div", { class: "foot" }),
+  };
   const user = store.users[store.app.user_id] ?? { id: "app" };
-  one.box = dialog({ title: textObject(view.title), body: one.form, footer: one.foot, className: "modal", host: "modals", onCancel: () => cancel(one), icon: avatar({ ...user, role: "bot" }, "small") });
-  one.form.addEventListener("submit", (event) => { event.preventDefault(); send(one); });
+  one.box = dialog({
+    title: textObject(view.title),
+    body: one.form,
+    footer: one.foot,
+    className: "modal",
+    host: "modals",
+    onCancel: () => cancel(one),
+    icon: avatar({ ...user, role: "bot" }, "small"),
+  });
+  one.form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    send(one);
+  });
   shown.set(view.id, one);
   return one;
 }
 
 function draw(one, view) {
   const first = one.view === null;
-  const had = one.form.contains(document.activeElement) ? document.activeElement.id || document.activeElement.dataset.action : null;
+  const had = one.form.contains(document.activeElement)
+    ? document.activeElement.id || document.activeElement.dataset.action
+    : null;
   one.view = view;
   const where = surface("view", { view_id: view.id }, view.blocks);
   fill(one.box.element.querySelector("h1"), textObject(view.title));
-  fill(one.form, blocks(view.blocks, where, one.errors), h("button", { type: "submit", hidden: true, tabindex: "-1", "aria-hidden": "true" }));
-  fill(one.foot, h("button", { type: "button", class: "button", on: { click: () => cancel(one) } }, view.close ? textObject(view.close) : "Cancel"), view.submit ? submitButton(one, view) : null);
-  const again = had && (one.form.querySelector(`[id="${CSS.escape(had)}"]`) ?? one.form.querySelector(`[data-action="${CSS.escape(had)}"]`));
+  fill(
+    one.form,
+    blocks(view.blocks, where, one.errors),
+    h("button", { type: "submit", hidden: true, tabindex: "-1", "aria-hidden": "true" }),
+  );
+  fill(
+    one.foot,
+    h(
+      "button",
+      { type: "button", class: "button", on: { click: () => cancel(one) } },
+      view.close ? textObject(view.close) : "Cancel",
+    ),
+    view.submit ? submitButton(one, view) : null,
+  );
+  const again =
+    had &&
+    (one.form.querySelector(`[id="${CSS.escape(had)}"]`) ??
+      one.form.querySelector(`[data-action="${CSS.escape(had)}"]`));
   if (again) again.focus();
   else if (first || had) focusFirst(one.box.element);
 }
 
 function submitButton(one, view) {
-  return h("button", { type: "button", class: "button primary", disabled: one.busy || view.submit_disabled === true, "aria-busy": String(one.busy), on: { click: () => send(one) } }, one.busy ? h("span", { class: "spinner", "aria-hidden": "true" }) : null, textObject(view.submit));
+  return h(
+    "button",
+    {
+      type: "button",
+      class: "button primary",
+      disabled: one.busy || view.submit_disabled === true,
+      "aria-busy": String(one.busy),
+      on: { click: () => send(one) },
+    },
+    one.busy ? h("span", { class: "spinner", "aria-hidden": "true" }) : null,
+    textObject(view.submit),
+  );
 }
 
 async function send(one) {

@@ -9,8 +9,7 @@ const ENTITIES = { "&amp;": "&", "&lt;": "<", "&gt;": ">" };
 const STYLES = { "*": "bold", _: "italic", "~": "strike" };
 const MAX_DEPTH = 8;
 
-export const decode = (text) => text.replace(/&(amp|lt|gt);/g, (entity) => ENTITIES[entity]);
-export const encode = (text) => text.replace(/[&<>]/g, (character) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[character]);
+const decode = (text) => text.replace(/&(amp|lt|gt);/g, (entity) => ENTITIES[entity]);
 
 /** The tree: {type, …} with `children` where something nests. */
 export function parse(text) {
@@ -20,7 +19,10 @@ export function parse(text) {
     const fenced = at % 2 === 1 && at < pieces.length - 1;
     const open = at % 2 === 1 && !fenced;
     if (fenced && pieces[at].trim()) nodes.push(fence(pieces[at]));
-    else nodes.push(...lines((open ? "```" : "") + (fenced ? `\`\`\`${pieces[at]}\`\`\`` : trimmed(pieces[at], at, pieces.length))));
+    else
+      nodes.push(
+        ...lines((open ? "```" : "") + (fenced ? `\`\`\`${pieces[at]}\`\`\`` : trimmed(pieces[at], at, pieces.length))),
+      );
   }
   return nodes;
 }
@@ -97,8 +99,11 @@ function styled(parts, depth) {
   const flat = parts.flatMap((part) => (typeof part === "string" ? [...part] : [part]));
   const nodes = [];
   let run = "";
-  const barren = new Set();  // marks that nothing further on can close: what ends a style does not depend on where it began
-  const flush = () => { if (run) nodes.push({ type: "text", text: decode(run) }); run = ""; };
+  const barren = new Set(); // marks that nothing further on can close: what ends a style does not depend on where it began
+  const flush = () => {
+    if (run) nodes.push({ type: "text", text: decode(run) });
+    run = "";
+  };
   for (let at = 0; at < flat.length; at += 1) {
     const close = depth < MAX_DEPTH && STYLES[flat[at]] ? closing(flat, at, barren) : -1;
     if (close > 0) {
@@ -107,7 +112,10 @@ function styled(parts, depth) {
       nodes.push({ type: STYLES[flat[at]], children: styled(inside, depth + 1) });
       at = close;
     } else if (typeof flat[at] === "string") run += flat[at];
-    else { flush(); nodes.push(flat[at]); }
+    else {
+      flush();
+      nodes.push(flat[at]);
+    }
   }
   flush();
   return nodes;
@@ -119,7 +127,8 @@ const isSpace = (piece) => piece === undefined || (typeof piece === "string" && 
 function closing(flat, at, barren) {
   const mark = flat[at];
   const before = flat[at - 1];
-  if (barren.has(mark) || isWord(before) || before === mark || isSpace(flat[at + 1]) || flat[at + 1] === mark) return -1;
+  if (barren.has(mark) || isWord(before) || before === mark || isSpace(flat[at + 1]) || flat[at + 1] === mark)
+    return -1;
   for (let end = at + 2; end < flat.length; end += 1) {
     if (flat[end] === mark && !isSpace(flat[end - 1]) && !isWord(flat[end + 1]) && flat[end + 1] !== mark) return end;
   }
@@ -160,5 +169,7 @@ export function textObject(object) {
 export function plainText(text, withNames = true) {
   const value = decode(String(text ?? ""));
   if (!withNames) return withEmoji(value);
-  return value.split(/:([a-z][a-z0-9_+-]*|\+1|-1):/).flatMap((piece, at) => (at % 2 ? [emoji(piece)] : withEmoji(piece)));
+  return value
+    .split(/:([a-z][a-z0-9_+-]*|\+1|-1):/)
+    .flatMap((piece, at) => (at % 2 ? [emoji(piece)] : withEmoji(piece)));
 }

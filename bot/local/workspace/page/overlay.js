@@ -2,7 +2,8 @@
 
 import { h, iconButton } from "./dom.js";
 
-const FOCUSABLE = 'button:not([disabled]),a[href],input:not([disabled]),textarea:not([disabled]),select:not([disabled]),[tabindex="0"]';
+const FOCUSABLE =
+  'button:not([disabled]),a[href],input:not([disabled]),textarea:not([disabled]),select:not([disabled]),[tabindex="0"]';
 const TOAST_MS = 7000;
 
 let openMenu = null;
@@ -12,7 +13,9 @@ export function menu(anchor, items, { label = "Menu", align = "start", className
   closeMenu();
   const list = h("div", { class: `menu ${className}`.trim(), role: "menu", "aria-label": label }, items.map(menuItem));
   const host = document.getElementById("popovers");
-  const away = (event) => { if (!list.contains(event.target) && !anchor.contains(event.target)) closeMenu(false); };
+  const away = (event) => {
+    if (!list.contains(event.target) && !anchor.contains(event.target)) closeMenu(false);
+  };
   host.append(list);
   place(list, anchor, align);
   anchor.setAttribute("aria-expanded", "true");
@@ -21,8 +24,6 @@ export function menu(anchor, items, { label = "Menu", align = "start", className
   openMenu = { list, anchor, away };
   (list.querySelector('[role^="menuitem"][aria-checked="true"]') ?? list.querySelector('[role^="menuitem"]'))?.focus();
 }
-
-export const menuIsOpen = () => openMenu !== null;
 
 export function closeMenu(restoreFocus = true) {
   if (!openMenu) return;
@@ -37,11 +38,24 @@ export function closeMenu(restoreFocus = true) {
 function menuItem(item) {
   if (item.divider) return h("div", { class: "menu-divider", role: "separator" });
   if (item.node) return item.node;
-  const pick = () => { closeMenu(); item.onPick(); };
+  const pick = () => {
+    closeMenu();
+    item.onPick();
+  };
   const role = item.checked === undefined ? "menuitem" : "menuitemradio";
-  return h("button", { type: "button", role, tabIndex: -1, class: `menu-item${item.danger ? " danger" : ""}`,
-    "aria-checked": item.checked === undefined ? null : String(item.checked), on: { click: pick } },
-  h("span", { class: "menu-label" }, item.label), item.hint ? h("span", { class: "menu-hint" }, item.hint) : null);
+  return h(
+    "button",
+    {
+      type: "button",
+      role,
+      tabIndex: -1,
+      class: `menu-item${item.danger ? " danger" : ""}`,
+      "aria-checked": item.checked === undefined ? null : String(item.checked),
+      on: { click: pick },
+    },
+    h("span", { class: "menu-label" }, item.label),
+    item.hint ? h("span", { class: "menu-hint" }, item.hint) : null,
+  );
 }
 
 function onMenuKey(event, list) {
@@ -69,13 +83,38 @@ function place(list, anchor, align) {
 export function dialog({ title, body, footer, className = "", host = "popovers", onCancel, icon }) {
   const before = document.activeElement;
   const titleId = `dialog-${crypto.randomUUID()}`;
-  const box = h("div", { class: `dialog ${className}`.trim(), role: "dialog", "aria-modal": "true", "aria-labelledby": titleId, tabindex: "-1" },
-    h("header", { class: "dialog-header" }, icon ?? null, h("h1", { id: titleId }, title), iconButton("close", "Close", () => onCancel())),
-    h("div", { class: "dialog-body" }, body), footer ? h("footer", { class: "dialog-footer" }, footer) : null);
-  const backdrop = h("div", { class: "backdrop", on: {
-    pointerdown: (event) => { if (event.target === backdrop) onCancel(); },
-    keydown: (event) => onDialogKey(event, box, onCancel),
-  } }, box);
+  const box = h(
+    "div",
+    {
+      class: `dialog ${className}`.trim(),
+      role: "dialog",
+      "aria-modal": "true",
+      "aria-labelledby": titleId,
+      tabindex: "-1",
+    },
+    h(
+      "header",
+      { class: "dialog-header" },
+      icon ?? null,
+      h("h1", { id: titleId }, title),
+      iconButton("close", "Close", () => onCancel()),
+    ),
+    h("div", { class: "dialog-body" }, body),
+    footer ? h("footer", { class: "dialog-footer" }, footer) : null,
+  );
+  const backdrop = h(
+    "div",
+    {
+      class: "backdrop",
+      on: {
+        pointerdown: (event) => {
+          if (event.target === backdrop) onCancel();
+        },
+        keydown: (event) => onDialogKey(event, box, onCancel),
+      },
+    },
+    box,
+  );
   document.getElementById(host).append(backdrop);
   const close = () => {
     backdrop.remove();
@@ -86,7 +125,11 @@ export function dialog({ title, body, footer, className = "", host = "popovers",
 
 /** The first thing to type into or to press; the dialog itself where there is nothing. */
 export function focusFirst(box) {
-  (box.querySelector(".dialog-body input, .dialog-body textarea, .dialog-body select") ?? box.querySelector(".dialog-footer button:last-child") ?? box).focus();
+  (
+    box.querySelector(".dialog-body input, .dialog-body textarea, .dialog-body select") ??
+    box.querySelector(".dialog-footer button:last-child") ??
+    box
+  ).focus();
 }
 
 function onDialogKey(event, box, onCancel) {
@@ -109,11 +152,23 @@ function onDialogKey(event, box, onCancel) {
 /** Asks as Slack's confirm object does; resolves to true or false. */
 export function confirm({ title, body, yes, no, danger }) {
   return new Promise((resolve) => {
-    const end = (answer) => { shown.close(); resolve(answer); };
+    const end = (answer) => {
+      shown.close();
+      resolve(answer);
+    };
     const shown = dialog({
-      title, body: h("div", { class: "confirm-text" }, body), className: "confirm", onCancel: () => end(false),
-      footer: [h("button", { type: "button", class: "button", on: { click: () => end(false) } }, no),
-        h("button", { type: "button", class: `button ${danger ? "danger" : "primary"}`, on: { click: () => end(true) } }, yes)],
+      title,
+      body: h("div", { class: "confirm-text" }, body),
+      className: "confirm",
+      onCancel: () => end(false),
+      footer: [
+        h("button", { type: "button", class: "button", on: { click: () => end(false) } }, no),
+        h(
+          "button",
+          { type: "button", class: `button ${danger ? "danger" : "primary"}`, on: { click: () => end(true) } },
+          yes,
+        ),
+      ],
     });
     focusFirst(shown.element);
   });
@@ -121,7 +176,12 @@ export function confirm({ title, body, yes, no, danger }) {
 
 /** A sentence at the bottom of the window, gone after a while. */
 export function toast(sentence, kind = "error") {
-  const box = h("div", { class: `toast ${kind}` }, h("span", {}, sentence), iconButton("close", "Dismiss", () => box.remove()));
+  const box = h(
+    "div",
+    { class: `toast ${kind}` },
+    h("span", {}, sentence),
+    iconButton("close", "Dismiss", () => box.remove()),
+  );
   document.getElementById("toasts").append(box);
   setTimeout(() => box.remove(), TOAST_MS);
 }

@@ -4,7 +4,13 @@ import { h } from "./dom.js";
 import { emoji, withEmoji } from "./emoji.js";
 import { userMention, channelMention, groupMention, broadcast, link, moment } from "./inline.js";
 
-const STYLE_TAGS = [["code", "code"], ["strike", "s"], ["underline", "u"], ["italic", "em"], ["bold", "strong"]];
+const STYLE_TAGS = [
+  ["code", "code"],
+  ["strike", "s"],
+  ["underline", "u"],
+  ["italic", "em"],
+  ["bold", "strong"],
+];
 const BULLETS = 3;
 
 function withStyle(element, nodes) {
@@ -12,7 +18,9 @@ function withStyle(element, nodes) {
 }
 
 function words(text) {
-  return String(text ?? "").split("\n").flatMap((line, at) => [at ? h("br") : null, withEmoji(line)]);
+  return String(text ?? "")
+    .split("\n")
+    .flatMap((line, at) => [at ? h("br") : null, withEmoji(line)]);
 }
 
 const INLINE = {
@@ -29,14 +37,18 @@ const INLINE = {
 
 const inline = (elements) => (elements ?? []).map((e) => withStyle(e, INLINE[e.type]?.(e) ?? e.text ?? ""));
 
-const literal = (elements) => (elements ?? []).map((e) => (e.type === "link" ? link(e.url, e.text ?? e.url) : e.text ?? inline([e])));
+const literal = (elements) =>
+  (elements ?? []).map((e) => (e.type === "link" ? link(e.url, e.text ?? e.url) : (e.text ?? inline([e]))));
 
 function list(element) {
   const tag = element.style === "ordered" ? "ol" : "ul";
   const level = Math.min(element.indent ?? 0, 8);
   const className = `rich-list level-${level} mark-${level % BULLETS}`;
-  return h(tag, { class: className, start: tag === "ol" ? (element.offset ?? 0) + 1 : null },
-    (element.elements ?? []).map((item) => h("li", {}, inline(item.elements))));
+  return h(
+    tag,
+    { class: className, start: tag === "ol" ? (element.offset ?? 0) + 1 : null },
+    (element.elements ?? []).map((item) => h("li", {}, inline(item.elements))),
+  );
 }
 
 const PARTS = {
@@ -48,5 +60,9 @@ const PARTS = {
 
 /** The element for a rich_text block. */
 export function richText(block) {
-  return h("div", { class: "rich-text" }, (block?.elements ?? []).map((part) => PARTS[part.type]?.(part) ?? null));
+  return h(
+    "div",
+    { class: "rich-text" },
+    (block?.elements ?? []).map((part) => PARTS[part.type]?.(part) ?? null),
+  );
 }

@@ -8,8 +8,15 @@ export const route = { view: "channel", channel: null, thread: null, tab: "home"
 export function read() {
   const [kind, first, second] = location.hash.replace(/^#\/?/, "").split("/");
   const fallback = joined().find((c) => !c.is_archived) ?? joined()[0];
-  if (kind === "app") Object.assign(route, { view: "app", tab: first === "messages" ? "messages" : "home", thread: second || null });
-  else Object.assign(route, { view: "channel", ...(isOpenTo(channelOf(first)) ? { channel: first, thread: second || null } : { channel: fallback?.id ?? null, thread: null }) });
+  if (kind === "app")
+    Object.assign(route, { view: "app", tab: first === "messages" ? "messages" : "home", thread: second || null });
+  else
+    Object.assign(route, {
+      view: "channel",
+      ...(isOpenTo(channelOf(first))
+        ? { channel: first, thread: second || null }
+        : { channel: fallback?.id ?? null, thread: null }),
+    });
   if (route.view === "app") route.channel = directChannel()?.id ?? null;
 }
 

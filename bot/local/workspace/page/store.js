@@ -5,9 +5,22 @@ import * as api from "./api.js";
 const listeners = new Set();
 const threadIndex = new Map();
 const READ = "workspace-read";
-const EMPTY = { team: {}, me: null, users: {}, usergroups: {}, channels: [], app: {}, messages: {}, ephemerals: [], views: [], home: null, files: {}, statuses: {} };
+const EMPTY = {
+  team: {},
+  me: null,
+  users: {},
+  usergroups: {},
+  channels: [],
+  app: {},
+  messages: {},
+  ephemerals: [],
+  views: [],
+  home: null,
+  files: {},
+  statuses: {},
+};
 
-export const store = { ...structuredClone(EMPTY), connected: false, people: 0 };
+export const store = { ...structuredClone(EMPTY), connected: false, version: 0 };
 
 let stop = null;
 let scheduled = false;
@@ -32,13 +45,13 @@ export function become(user) {
     const refresh = async () => {
       const arrived = (waiting = []);
       const state = await api.fetchState(user);
-      if (arrived !== waiting) return;  // a newer connection has asked again
+      if (arrived !== waiting) return; // a newer connection has asked again
       waiting = null;
       if (state.ok === false) return resolve(state);
       Object.assign(store, structuredClone(EMPTY), state, { connected: true });
-      store.people += 1;
+      store.version += 1;
       threadIndex.clear();
-      for (const { id } of store.channels) if (!lastRead(id)) markRead(id);  // what was there before the first visit is not news
+      for (const { id } of store.channels) if (!lastRead(id)) markRead(id); // what was there before the first visit is not news
       arrived.forEach(apply);
       changed();
       resolve({ ok: true });
@@ -76,12 +89,24 @@ const APPLY = {
     else put(store.ephemerals, ephemeral, (m) => m.ts === ephemeral.ts);
   },
   view: ({ view }) => put(store.views, view, (v) => v.id === view.id),
-  view_closed: ({ view_id, view }) => { store.views = store.views.filter((v) => v.id !== (view_id ?? view?.id)); },
-  home: ({ view, home }) => { store.home = view ?? home; },
-  status: ({ channel, thread_ts, status, loading_messages }) => { store.statuses[`${channel}:${thread_ts}`] = { status, loading_messages }; },
+  view_closed: ({ view_id, view }) => {
+    store.views = store.views.filter((v) => v.id !== (view_id ?? view?.id));
+  },
+  home: ({ view, home }) => {
+    store.home = view ?? home;
+  },
+  status: ({ channel, thread_ts, status, loading_messages }) => {
+    store.statuses[`${channel}:${thread_ts}`] = { status, loading_messages };
+  },
   channel: ({ channel }) => put(store.channels, channel, (c) => c.id === channel.id),
-  user: ({ user }) => { store.users[user.id] = user; store.people += 1; },
-  file: ({ file }) => { store.files[file.id] = file; store.people += 1; },
+  user: ({ user }) => {
+    store.users[user.id] = user;
+    store.version += 1;
+  },
+  file: ({ file }) => {
+    store.files[file.id] = file;
+    store.version += 1;
+  },
 };
 APPLY.message_changed = APPLY.message;
 
@@ -111,7 +136,8 @@ export function roots(channel) {
 
 const tombstones = new Map();
 function tombstone(ts) {
-  if (!tombstones.has(ts)) tombstones.set(ts, { ts, thread_ts: ts, subtype: "tombstone", text: "This message was deleted." });
+  if (!tombstones.has(ts))
+    tombstones.set(ts, { ts, thread_ts: ts, subtype: "tombstone", text: "This message was deleted." });
   return tombstones.get(ts);
 }
 
@@ -144,10 +170,18 @@ export const displayName = (user) => user?.real_name || user?.name || user?.id |
 /** Who wrote a message: a person, the app, or another bot known only by its profile. */
 export function author(message) {
   const app = message.bot_id && message.bot_id === store.app.bot_id ? store.users[store.app.user_id] : null;
-  const user = store.users[message.user] ?? app ?? Object.values(store.users).find((u) => u.bot_id && u.bot_id === message.bot_id);
+  const user =
+    store.users[message.user] ?? app ?? Object.values(store.users).find((u) => u.bot_id && u.bot_id === message.bot_id);
   const name = message.username ?? message.bot_profile?.name;
-  if (user) return { ...user, real_name: name ?? displayName(user), isBot: user.role === "bot" || Boolean(message.bot_id) };
-  return { id: message.user ?? message.bot_id ?? "", real_name: name ?? "Somebody", role: "bot", isBot: Boolean(message.bot_id), color: "7c3aed" };
+  if (user)
+    return { ...user, real_name: name ?? displayName(user), isBot: user.role === "bot" || Boolean(message.bot_id) };
+  return {
+    id: message.user ?? message.bot_id ?? "",
+    real_name: name ?? "Somebody",
+    role: "bot",
+    isBot: Boolean(message.bot_id),
+    color: "7c3aed",
+  };
 }
 
 /** May this person look into the channel? Full members may preview any; others see what they are in. */
@@ -170,5 +204,8 @@ export function markRead(channel) {
 /** How many messages of others came since this person last looked. */
 export function unread(channel) {
   const since = lastRead(channel);
-  return roots(channel).filter((m) => m.user !== store.me && !m.is_ephemeral && m.subtype !== "tombstone" && (!since || compareTs(m.ts, since) > 0)).length;
+  return roots(channel).filter(
+    (m) =>
+      m.user !== store.me && !m.is_ephemeral && m.subtype !== "tombstone" && (!since || compareTs(m.ts, since) > 0),
+  ).length;
 }

@@ -37,10 +37,20 @@ export async function act(where, block, element, what = {}) {
   if (busy.has(key)) return;
   busy.add(key);
   try {
-    told(await api.click({
-      user: store.me, channel: where.channel, ts: where.ts, thread_ts: where.thread_ts, view_id: where.view_id, container: where.kind,
-      block_id: block.block_id, action_id: element.action_id, ...what, state: valuesOf(where, where.blocks),
-    }));
+    told(
+      await api.click({
+        user: store.me,
+        channel: where.channel,
+        ts: where.ts,
+        thread_ts: where.thread_ts,
+        view_id: where.view_id,
+        container: where.kind,
+        block_id: block.block_id,
+        action_id: element.action_id,
+        ...what,
+        state: valuesOf(where, where.blocks),
+      }),
+    );
   } finally {
     busy.delete(key);
   }

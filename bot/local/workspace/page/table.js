@@ -16,7 +16,24 @@ export function table(block) {
   const [head = [], ...rows] = block.rows ?? [];
   const columns = block.column_settings ?? [];
   const look = (at) => [columns[at]?.align ?? "", columns[at]?.is_wrapped ? "wrapped" : ""].join(" ").trim() || null;
-  const line = (cells, tag) => h("tr", {}, cells.map((value, at) => h(tag, { class: look(at), scope: tag === "th" ? "col" : null }, cell(value))));
-  return h("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": block.caption || "Table" }, h("table", { class: "block-table" },
-    h("thead", {}, line(head, "th")), h("tbody", {}, rows.map((cells) => line(cells, "td")))));
+  const line = (cells, tag) =>
+    h(
+      "tr",
+      {},
+      cells.map((value, at) => h(tag, { class: look(at), scope: tag === "th" ? "col" : null }, cell(value))),
+    );
+  return h(
+    "div",
+    { class: "table-scroll", tabindex: "0", role: "region", "aria-label": block.caption || "Table" },
+    h(
+      "table",
+      { class: "block-table" },
+      h("thead", {}, line(head, "th")),
+      h(
+        "tbody",
+        {},
+        rows.map((cells) => line(cells, "td")),
+      ),
+    ),
+  );
 }

@@ -15,14 +15,19 @@ let divider = null;
 
 export function mountThread(element) {
   fill(element, header, list.element, foot);
-  element.addEventListener("keydown", (event) => { if (event.key === "Escape" && !event.defaultPrevented) closeThread(); });
+  element.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && !event.defaultPrevented) closeThread();
+  });
 }
 
-export const focusThread = () => { if (!writer.element.hidden) writer.focus(); };
+export const focusThread = () => {
+  if (!writer.element.hidden) writer.focus();
+};
 
 function replyDivider(count) {
   const words = count ? `${count} ${count === 1 ? "reply" : "replies"}` : "";
-  if (divider?.words !== words) divider = { words, node: h("div", { class: "reply-divider", role: "separator" }, h("span", {}, words)) };
+  if (divider?.words !== words)
+    divider = { words, node: h("div", { class: "reply-divider", role: "separator" }, h("span", {}, words)) };
   return divider.node;
 }
 
@@ -35,8 +40,21 @@ export function drawThread(element) {
   const known = channelOf(channel);
   const root = parent(channel, thread);
   const answers = replies(channel, thread);
-  fill(header, h("div", { class: "view-title" }, h("h1", {}, "Thread"), h("div", { class: "topic" }, known && !known.is_im ? `# ${known.name}` : store.app.name ?? "")), iconButton("close", "Close thread", closeThread));
-  list.show([root, ...answers], { channel, key: `${store.me}:${channel}:${thread}`, divider: { after: root, node: replyDivider(replies(channel, thread, false).length) } });
+  fill(
+    header,
+    h(
+      "div",
+      { class: "view-title" },
+      h("h1", {}, "Thread"),
+      h("div", { class: "topic" }, known && !known.is_im ? `# ${known.name}` : (store.app.name ?? "")),
+    ),
+    iconButton("close", "Close thread", closeThread),
+  );
+  list.show([root, ...answers], {
+    channel,
+    key: `${store.me}:${channel}:${thread}`,
+    divider: { after: root, node: replyDivider(replies(channel, thread, false).length) },
+  });
   writer.element.hidden = Boolean(known?.is_archived) || me().role === "deactivated" || known?.is_member === false;
   writer.show({ channel, thread, placeholder: "Reply…" });
   status.show(store.statuses[`${channel}:${thread}`] ?? null);
