@@ -58,7 +58,7 @@ def nothing_in_force(tools: Sequence[ToolSchema] = ()) -> Policy:
 
 def _refuse_if(problems: Sequence[Problem]) -> None:
     if problems:
-        ordered = sorted(set(problems), key=lambda problem: (problem.file, problem.line))
+        ordered = sorted(dict.fromkeys(problems), key=lambda problem: (problem.file, problem.line))
         sentences = [str(problem) for problem in ordered[:MAX_PROBLEMS]]
         if len(ordered) > MAX_PROBLEMS:
             sentences.append(f"… and {len(ordered) - MAX_PROBLEMS} more problems")
