@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from domain.actions import Target
 
@@ -22,8 +23,9 @@ _IN = re.compile(rf"`?({_NAME})`? (?:in|from|of) (?:the )?(?:namespace )?`?({_NA
 _WORD = re.compile(r"[a-z0-9][a-z0-9-]*")
 _ORDINARY_WORDS = """
 a all an and anything are at be broken by crash crashes crashing do does down error errors everything fail failing
-fails for from going happening has have how i in is it its last look my not now of on oom or our out please pods ready restart restarting restarts running service
-slow so status that the there this to unhealthy up was we what whats when where which why with wrong you
+fails for from going happening has have how i in is it its last look my not now of on oom or our out please pods ready
+restart restarting restarts running service slow so status that the there this to unhealthy up was we what whats when
+where which why with wrong you
 """
 _ORDINARY = frozenset(_ORDINARY_WORDS.split())
 
@@ -31,42 +33,64 @@ _ORDINARY = frozenset(_ORDINARY_WORDS.split())
 def target_from_text(text: str, known: Iterable[Target] = ()) -> Target:
     """The thing that a sentence names: one of the `known` targets, else what its words spell out, else an empty Target.
 
-    A name that is known in several namespaces counts only where the sentence says which.
+    A name that is known in several namespaces counts only where the sentence says which; a kind or a namespace that the
+    sentence spells out is never overruled by what is known.
     """
-    said = text.lower()
-    return _known(said, list(known)) or _spelled(said)
+    said, targets = text.lower(), list(known)
+    kind, name = _kind_and_name(said)
+    place, certain = _place(said, bool(name))
+    if not certain and targets and place not in {target.namespace for target in targets}:
+        place = ""  # `in trouble` is no namespace
+    found = _known(said, place, targets)
+    if found is not None and (not kind or kind == found.kind):
+        return found
+    if found is not None and name == found.name:
+        return replace(found, kind=kind)
+    return _spelled(said, kind, name, place)
 
 
-def _known(said: str, known: list[Target]) -> Target | None:
+def _known(said: str, place: str, known: list[Target]) -> Target | None:
     words = set(_WORD.findall(said))
     named = [target for target in known if target.name and target.name.lower() in words]
-    placed = [target for target in named if target.namespace.lower() in words] or named
-    longest = max((len(target.name) for target in placed), default=0)
+    placed = [target for target in named if target.namespace.lower() in ({place} if place else words)]
+    named = placed if placed or place else named
+    longest = max((len(target.name) for target in named), default=0)
     # of names that contain one another (cart, cart-redis) the whole word that is longest is the one meant
-    best = {target.key: target for target in placed if len(target.name) == longest}
+    best = {target.key: target for target in named if len(target.name) == longest}
     return next(iter(best.values())) if len(best) == 1 else None
 
 
-def _spelled(said: str) -> Target:
-    kind, name, namespace = "", "", ""
-    if match := _SLASHED_KIND.search(said) or _spaced(said):
-        kind, name = _KINDS[match[1]], match[2]
-    elif match := _SLASHED.search(said):
-        namespace, kind, name = match[1], "Deployment", match[2]
-    places = [match[1] for pattern in (_NAMESPACE, _BEFORE_NAMESPACE) for match in pattern.finditer(said)]
-    namespace = next((place for place in places if place not in _ORDINARY), namespace)
-    for match in _IN.finditer(said):
-        subject, place = match[1], match[2]
-        if place in _ORDINARY or (subject in _ORDINARY and not name):
-            continue
-        namespace = namespace or place
-        if not name:
-            kind, name = "Deployment", subject
+def _spelled(said: str, kind: str, name: str, place: str) -> Target:
     if kind == "Node":
-        return Target("kubernetes", name=name, kind="Node")
-    # a workload needs a namespace; a namespace alone can be looked through
-    return Target("kubernetes", namespace=namespace, kind=kind, name=name) if namespace else Target()
+        return Target("kubernetes", kind=kind, name=name)
+    if not place:  # a workload needs a namespace; a namespace alone can be looked through
+        return Target()
+    if not name and (match := _SLASHED.search(said)):
+        kind, name = "Deployment", match[2]
+    subjects = [match[1] for match in _IN.finditer(said) if match[2] == place and match[1] not in _ORDINARY]
+    if not name and subjects:
+        kind, name = "Deployment", subjects[0]
+    return Target("kubernetes", namespace=place, kind=kind, name=name)
 
 
-def _spaced(said: str) -> re.Match[str] | None:
-    return next((match for match in _SPACED_KIND.finditer(said) if match[2] not in _ORDINARY), None)
+def _kind_and_name(said: str) -> tuple[str, str]:
+    """`svc/checkout` or `service checkout`, empty where neither is said."""
+    for match in (*_SLASHED_KIND.finditer(said), *_SPACED_KIND.finditer(said)):
+        if match[2] not in _ORDINARY:
+            return _KINDS[match[1]], match[2]
+    return "", ""
+
+
+def _place(said: str, named: bool) -> tuple[str, bool]:
+    """The namespace that is said, and whether it is certain that the word is one."""
+    for pattern in (_NAMESPACE, _BEFORE_NAMESPACE):
+        for match in pattern.finditer(said):
+            if match[1] not in _ORDINARY:
+                return match[1], True
+    slashed = _SLASHED.search(said)
+    if slashed and slashed[1] not in _KINDS:
+        return slashed[1], True
+    for match in _IN.finditer(said):
+        if match[2] not in _ORDINARY and (named or match[1] not in _ORDINARY):
+            return match[2], False
+    return "", False

@@ -53,6 +53,14 @@ def test_a_sentence_names_its_target(text: str, expected: Target) -> None:
         ("cart keeps restarting", known("shop", "cart")),
         ("web in blue is slow", known("blue", "web")),
         ("web is slow", Target()),
+        ("checkout is in trouble", known("shop", "checkout")),
+        ("svc/checkout has no endpoints", known("shop", "checkout", "Service")),
+        ("deployment/checkout is slow", known("shop", "checkout")),
+        ("statefulset db in data", Target()),
+        ("statefulset db in namespace data", spelled("data", "StatefulSet", "db")),
+        ("checkout in green", spelled("green", "Deployment", "checkout")),
+        ("checkout in namespace staging", spelled("staging", "Deployment", "checkout")),
+        ("staging/checkout", spelled("staging", "Deployment", "checkout")),
     ],
 )
 def test_a_known_name_needs_no_namespace_unless_it_is_known_twice(text: str, expected: Target) -> None:
