@@ -1,0 +1,206 @@
+"""Votes: by distinct full members of the group, never by requester, editor, bot, guest or stranger, then and at execution."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.actions import digest
+from domain.decisions import Approval, ApprovalRequest, ApprovalState, ApprovalTerms, Decision, Outcome, Verdict, Vote
+from domain.errors import NotAllowed
+from domain.ports import Person
+from policies.approvers import check_vote, render_groups, still_entitled, tally
+from tests.unit.policy_samples import NOW, action
+
+MEMBERS = {"approvers": frozenset({"UANA", "UBOB", "UREQ", "UEDIT"}), "leads": frozenset({"ULEE"})}
+TERMS = ApprovalTerms(groups=("approvers",))
+
+
+def approval(state: ApprovalState = ApprovalState.PENDING, votes: tuple[Vote, ...] = (), **terms: Any) -> Approval:
+    wanted = replace(TERMS, **terms)
+    request = ApprovalRequest(
+        id="apr-1",
+        run_id="run-1",
+        incident_id="inc-1",
+        call_id="c1",
+        action=action(),
+        digest=digest(action(), "hash"),
+        decision=Decision(Outcome.ASK, "r", "because", "hash", wanted),
+        terms=wanted,
+        requested_at=NOW,
+        expires_at=NOW + timedelta(minutes=30),
+        requester="UREQ",
+        editor="UEDIT",
+    )
+    return Approval(request, state, votes, closed_by="Bob" if state is not ApprovalState.PENDING else "")
+
+
+def vote(user: str = "UANA", verdict: Verdict = Verdict.APPROVE, **changes: Any) -> Vote:
+    values: dict[str, Any] = {"digest": digest(action(), "hash"), "name": user.title()}
+    return Vote(user, verdict, NOW, **(values | changes))
+
+
+def person(user: str = "UANA", *, full_member: bool = True, why_not: str = "") -> Person:
+    return Person(user, user.title(), full_member, why_not)
+
+
+def refusal(on: Approval, cast: Vote, who: Person | None = None, *, minutes: int = 1) -> str:
+    with pytest.raises(NotAllowed) as caught:
+        check_vote(on, cast, who or person(cast.user), MEMBERS, NOW + timedelta(minutes=minutes))
+    return str(caught.value)
+
+
+def test_a_full_member_of_the_group_may_vote() -> None:
+    check_vote(approval(), vote(), person(), MEMBERS, NOW)
+
+
+def test_the_requester_never_votes_even_as_an_approver() -> None:
+    assert refusal(approval(exclude=()), vote("UREQ")) == "You asked for this, so somebody else has to decide."
+
+
+def test_the_editor_never_votes() -> None:
+    assert refusal(approval(), vote("UEDIT")) == "You edited this, so somebody else has to decide."
+
+
+@pytest.mark.parametrize("why", ["Guests cannot decide.", "Bots cannot decide.", ""])
+def test_a_guest_a_bot_and_a_stranger_never_vote(why: str) -> None:
+    said = refusal(approval(), vote(), person(full_member=False, why_not=why))
+    assert said == (
+        why or "Only full members of this workspace can decide on this; guests, bots and outside users cannot."
+    )
+
+
+def test_an_outsider_of_the_group_is_told_which_group_decides() -> None:
+    said = refusal(approval(groups=("approvers", "leads")), vote("UZED"))
+    assert said == "Only members of approvers or leads can decide on this, and you are not one of them."
+
+
+def test_a_group_without_members_lets_nobody_vote() -> None:
+    with pytest.raises(NotAllowed, match="Only members of approvers"):
+        check_vote(approval(), vote(), person(), {"approvers": frozenset()}, NOW)
+    with pytest.raises(NotAllowed, match="Only members of approvers"):
+        check_vote(approval(), vote(), person(), {}, NOW)
+
+
+def test_members_of_an_excluded_group_do_not_vote_nor_does_anybody_while_it_is_unknown() -> None:
+    on = approval(groups=("approvers", "leads"), exclude=("requester", "leads"))
+    assert refusal(on, vote("ULEE")) == "Members of leads are excluded from this decision."
+    check_vote(on, vote(), person(), MEMBERS, NOW)
+    with pytest.raises(NotAllowed, match="excluded"):
+        check_vote(on, vote(), person(), {"approvers": frozenset({"UANA"})}, NOW)
+
+
+def test_a_vote_on_an_old_card_is_refused() -> None:
+    assert "has changed since you looked at it" in refusal(approval(), vote(digest="0" * 64))
+    assert "has changed since you looked at it" in refusal(approval(), vote(digest=""))
+
+
+def test_after_expiry_no_vote_counts() -> None:
+    check_vote(approval(), vote(), person(), MEMBERS, NOW + timedelta(minutes=29, seconds=59))
+    assert "has expired" in refusal(approval(), vote(), minutes=30)
+
+
+@pytest.mark.parametrize(
+    ("state", "sentence"),
+    [
+        (ApprovalState.APPROVED, "This was already approved by Bob."),
+        (ApprovalState.CONSUMED, "This was already approved and executed by Bob."),
+        (ApprovalState.DENIED, "This was already denied by Bob."),
+        (ApprovalState.EXPIRED, "This has expired by Bob."),
+        (ApprovalState.CANCELLED, "This was cancelled by Bob."),
+        (ApprovalState.SUPERSEDED, "This was replaced by a newer request by Bob."),
+    ],
+)
+def test_a_decided_request_says_what_became_of_it_and_by_whom(state: ApprovalState, sentence: str) -> None:
+    if state is ApprovalState.EXPIRED:
+        sentence = "This has expired."
+        assert refusal(replace(approval(state), closed_by=""), vote()) == sentence
+    else:
+        assert refusal(approval(state), vote()) == sentence
+
+
+def test_an_approval_can_be_revoked_until_it_is_consumed() -> None:
+    deny = vote("UBOB", Verdict.DENY, reason="not now")
+    check_vote(approval(ApprovalState.APPROVED), deny, person("UBOB"), MEMBERS, NOW)
+    assert "already approved and executed" in refusal(approval(ApprovalState.CONSUMED), deny)
+
+
+def test_the_same_person_does_not_count_twice() -> None:
+    once = approval(votes=(vote(),), quorum=2)
+    assert refusal(once, vote()) == "You have already approved this; it needs somebody else now."
+    assert tally(once, (vote(), vote())) is None
+    assert tally(once, (vote(), vote("UBOB"))) is ApprovalState.APPROVED
+
+
+@pytest.mark.parametrize(
+    ("rule", "verdict", "needed"),
+    [
+        ("always", Verdict.APPROVE, True),
+        ("always", Verdict.DENY, True),
+        ("on_deny", Verdict.APPROVE, False),
+        ("on_deny", Verdict.DENY, True),
+        ("never", Verdict.DENY, False),
+    ],
+)
+def test_a_reason_is_asked_for_where_the_terms_want_one(rule: str, verdict: Verdict, needed: bool) -> None:
+    on = approval(reason=rule)
+    check_vote(on, vote(verdict=verdict, reason="I looked at it"), person(), MEMBERS, NOW)
+    if needed:
+        assert "Please say why" in refusal(on, vote(verdict=verdict, reason="  "))
+    else:
+        check_vote(on, vote(verdict=verdict), person(), MEMBERS, NOW)
+
+
+def test_one_deny_ends_it_unless_the_terms_want_more() -> None:
+    deny, approve = vote("UBOB", Verdict.DENY), vote()
+    assert tally(approval(), (deny,)) is ApprovalState.DENIED
+    assert tally(approval(quorum=1), (approve, deny)) is ApprovalState.DENIED
+    assert tally(approval(deny_quorum=2), (deny,)) is None
+
+
+def test_a_persons_last_word_counts() -> None:
+    changed = (vote(verdict=Verdict.DENY), vote())
+    assert tally(approval(deny_quorum=2), changed) is ApprovalState.APPROVED
+
+
+def test_no_votes_decide_nothing_whatever_the_quorum_says() -> None:
+    assert tally(approval(quorum=0, deny_quorum=0), ()) is None
+
+
+@given(st.lists(st.tuples(st.sampled_from("ABCD"), st.sampled_from(list(Verdict))), max_size=8), st.integers(1, 4))
+def test_a_quorum_is_never_reached_with_fewer_people(cast: list[tuple[str, Verdict]], quorum: int) -> None:
+    votes = [vote(user, verdict) for user, verdict in cast]
+    if tally(approval(quorum=quorum), votes) is ApprovalState.APPROVED:
+        assert len({user for user, verdict in cast if verdict is Verdict.APPROVE}) >= quorum
+        assert len(dict(cast)) >= quorum
+
+
+def test_at_execution_the_approvers_must_still_be_entitled() -> None:
+    approved = approval(ApprovalState.APPROVED, (vote(), vote("UBOB")), quorum=2)
+    people = {user: person(user) for user in ("UANA", "UBOB")}
+    assert still_entitled(approved, MEMBERS, people) == []
+    assert still_entitled(approved, {"approvers": frozenset({"UANA"})}, people) == ["Ubob may no longer decide on this"]
+    gone = people | {"UBOB": person("UBOB", full_member=False)}
+    assert still_entitled(approved, MEMBERS, gone) == ["Ubob is no longer a full member of the workspace"]
+    assert still_entitled(approved, MEMBERS, {"UANA": person()}) == ["Ubob is no longer a full member of the workspace"]
+
+
+def test_one_approver_too_many_may_leave() -> None:
+    approved = approval(ApprovalState.APPROVED, (vote(), vote("UBOB")), quorum=1)
+    people = {"UANA": person(), "UBOB": person("UBOB", full_member=False)}
+    assert still_entitled(approved, MEMBERS, people) == []
+
+
+def test_without_votes_nothing_is_carried() -> None:
+    assert still_entitled(approval(ApprovalState.APPROVED), MEMBERS, {}) == ["0 of 1 approvals are there"]
+
+
+def test_groups_are_shown_with_who_they_are() -> None:
+    groups = {"approvers": ("@sre", "ana@example.com")}
+    assert render_groups(TERMS, groups) == "approvers (@sre, ana@example.com)"
+    assert render_groups(replace(TERMS, groups=("approvers", "leads")), groups).endswith(" or leads (nobody)")
