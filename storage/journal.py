@@ -75,10 +75,22 @@ def _lay(db: sqlite3.Connection, path: Path) -> list[str]:
 
 
 @dataclass(frozen=True)
+class _Entry:
+    """A draft with its bytes, wanting only its place in the chain."""
+
+    draft: Draft
+    actor: str
+    kind: str
+    body: str
+    salt: str
+    body_hash: str
+
+
+@dataclass(frozen=True)
 class _Append:
     """What one call of `append` brought, on its way to the writer."""
 
-    drafts: tuple[Draft, ...]
+    entries: list[_Entry]
     at: datetime
     done: asyncio.Future[Sequence[Envelope]]
 
@@ -106,7 +118,8 @@ class SqliteJournal(Reader):
         """
         if self._closing:
             raise JournalError("the journal is closed")
-        append = _Append(drafts, self._clock(), asyncio.get_running_loop().create_future())
+        entries = [_entry(draft) for draft in drafts]
+        append = _Append(entries, self._clock(), asyncio.get_running_loop().create_future())
         self._waiting.append(append)
         self._work.set()
         return await append.done
@@ -202,6 +215,14 @@ class Subscription:
         self._news.set()
 
 
+def _entry(draft: Draft) -> _Entry:
+    """Encoded and hashed where it is appended: the writer's thread waits for the disk meanwhile."""
+    body = canonical(body_of(draft.event))
+    salt = os.urandom(16).hex()
+    kind = type(draft.event).__name__
+    return _Entry(draft, str(draft.actor), kind, body.decode(), salt, hash_of_body(salt, body))
+
+
 # --- on the writer's thread -------------------------------------------------------------------------------------------
 
 
@@ -228,24 +249,32 @@ def _record(
 def _chain(db: sqlite3.Connection, workspace: str, head: Head, append: _Append) -> tuple[Head, list[Envelope]]:
     at = timestamp(append.at)
     envelopes = []
-    for draft in append.drafts:
-        body = canonical(body_of(draft.event))
-        seq, prev_hash = head[0] + 1, head[1]
-        salt = os.urandom(16).hex()
-        header = (workspace, seq, draft.incident_id, draft.run_id, at, str(draft.actor), type(draft.event).__name__)
-        body_hash = hash_of_body(salt, body)
-        chained = hash_of_event(*header, body_hash, prev_hash)
+    for entry in append.entries:
+        draft, (last, prev_hash) = entry.draft, head
+        seq = last + 1
+        header = (
+            workspace,
+            seq,
+            draft.incident_id,
+            draft.run_id,
+            at,
+            entry.actor,
+            entry.kind,
+            entry.body_hash,
+            prev_hash,
+        )
+        chained = hash_of_event(*header)
         db.execute(
             "INSERT INTO events (workspace, seq, incident_id, run_id, at, actor, kind, body_hash, prev_hash, hash)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*header, body_hash, prev_hash, chained),
+            (*header, chained),
         )
         db.execute(
             "INSERT INTO event_bodies (workspace, seq, salt, body) VALUES (?, ?, ?, ?)",
-            (workspace, seq, salt, body.decode()),
+            (workspace, seq, entry.salt, entry.body),
         )
         envelope = Envelope(
-            seq, workspace, draft.incident_id, draft.run_id, append.at, str(draft.actor), draft.event, chained
+            seq, workspace, draft.incident_id, draft.run_id, append.at, entry.actor, draft.event, chained
         )
         views.fold(db, envelope)
         envelopes.append(envelope)
