@@ -145,9 +145,9 @@ class Sender:
             lane.busy = True
             try:
                 await self._deliver(lane, item)
-            except AgentError as error:
-                # the journal refuses for a while: the message stays in the outbox, and may stand in Slack already
-                log.warning("outbox waits for the journal: %s", error)
+            except Exception as error:  # the Slack boundary: a lane outlives a full disk, and a bug
+                # the message stays in the outbox, and may stand in Slack already
+                log.warning("the outbox waits: %s", error, exc_info=not isinstance(error, AgentError))
                 item.unsure = True
                 lane.back_off(self._pace)
             finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ from handlers.slack_errors import FAILURES, code_of
 
 SLACK = "https://slack.com/api/"
 _CALL_S = 15
+_QUIET = logging.getLogger("agent.bolt")
+_QUIET.setLevel(logging.ERROR)  # it warns of what is meant: that the authorize function wins over the token
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -102,6 +105,7 @@ def build(services: Services, connection: Connection, *, signing_secret: str = "
 
     with _no_environment():
         app = AsyncApp(
+            logger=_QUIET,
             client=connection.reading,
             authorize=authorize,
             signing_secret=signing_secret,

@@ -11,8 +11,9 @@ import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
 
 log = logging.getLogger("agent.slack")
-FAILURES = (SlackClientError, aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError)
-"""Everything that a call of slack_sdk raises for reasons outside this process; ValueError is an unreadable answer."""
+FAILURES = (SlackClientError, aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError, AttributeError)
+"""What a call of slack_sdk raises for reasons outside this process: an answer that is no JSON is a ValueError, and one
+that is plain text (a proxy's 503) an AttributeError."""
 
 
 class Trouble(Enum):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,11 +36,20 @@ class FakePlane:
     problem: AgentError | None = None
     before: Callable[[], Any] | None = None
     mode: Mode = Mode.PROPOSE
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def heard(self, questions: int = 0, alerts: int = 0) -> None:
+        """Until so many questions and alerts have arrived; TimeoutError after five seconds."""
+        async with asyncio.timeout(5):
+            while len(self.questions) < questions or len(self.alerts) < alerts:
+                self.news.clear()
+                await self.news.wait()
 
     async def receive(self, alerts: Sequence[Alert]) -> Sequence[Receipt]:
         if self.problem:
             raise self.problem
         self.alerts += alerts
+        self.news.set()
         await self.journal.append(*(Draft(AlertReceived(alert), Actor("monitor", alert.source)) for alert in alerts))
         return [Receipt(f"inc-{alert.fingerprint}") for alert in alerts]
 
@@ -47,6 +57,7 @@ class FakePlane:
         if self.problem:
             raise self.problem
         self.questions.append(question)
+        self.news.set()
         incident = Incident(
             f"inc-{uuid.uuid4().hex[:8]}",
             self.journal.workspace,
