@@ -289,6 +289,22 @@ async def test_a_thread_whose_parent_was_deleted_can_still_be_read(desk: Desk) -
     await expect(page.locator("#thread")).to_contain_text("the reply")
 
 
+async def test_a_long_channel_shows_its_end_first_and_more_on_request(desk: Desk) -> None:
+    for number in range(150):
+        await desk.workspace.post_as_bot("Alertmanager", "alerts", f"alert number {number:03}")
+    page = await desk.open(place=f"#/channel/{desk.workspace.channel('alerts')}")
+    await expect(message(page, "alert number 149")).to_be_in_viewport()
+    await expect(message(page, "alert number 040")).to_have_count(0)
+    reading = message(page, "alert number 050")
+    await reading.scroll_into_view_if_needed()
+    await page.get_by_role("button", name="Show earlier messages").click()
+    await expect(message(page, "alert number 000")).to_have_count(1)
+    await expect(reading).to_be_in_viewport()
+    await desk.workspace.post_as_bot("Alertmanager", "alerts", "one more")
+    await expect(message(page, "one more")).to_have_count(1)
+    await expect(reading).to_be_in_viewport()
+
+
 async def test_messages_missed_while_the_stream_was_lost_are_there_after_it(desk: Desk) -> None:
     page = await desk.open()
     await page.evaluate("() => { window.stayed = true; }")
@@ -298,6 +314,19 @@ async def test_messages_missed_while_the_stream_was_lost_are_there_after_it(desk
     await desk.post("said later")
     await expect(message(page, "said later")).to_be_visible()
     assert await page.evaluate("window.stayed")
+
+
+async def test_an_open_page_finds_its_way_into_a_workspace_that_was_started_anew(browser: Browser) -> None:
+    page = await browser.new_page()
+    async with Workspace() as first:
+        await page.goto(first.url)
+        await expect(page.locator(".side-item.active")).to_have_text("incidents")
+        port = int(first.url.rstrip("/").rpartition(":")[2])
+    await expect(page.locator(".offline")).to_be_visible()
+    async with Workspace(port=port) as second:
+        await second.say("jonas", "incidents", "a new day")
+        await expect(message(page, "a new day")).to_be_visible()
+        await page.close()
 
 
 async def test_a_picture_is_shown_in_its_message_and_a_file_is_offered(desk: Desk) -> None:

@@ -1,25 +1,27 @@
 // The middle of the page: a channel with its messages and composer, or the app with its home and direct messages.
 
 import { h, fill, icon } from "./dom.js";
-import { store, channelOf, roots, me, lastRead, markRead, unread, directChannel } from "./store.js";
+import { store, changed, channelOf, roots, me, lastRead, markRead, unread, directChannel } from "./store.js";
 import { route, toApp } from "./route.js";
 import { messageList } from "./messages.js";
-import { composer, statusLine, placeholderFor } from "./composer.js";
+import { composer, placeholderFor } from "./composer.js";
 import { avatar } from "./avatar.js";
 import { mrkdwn } from "./mrkdwn.js";
 import { blocks } from "./blocks.js";
 import { surface } from "./surface.js";
 
+const PAGE = 100; // messages that are drawn at first, and with each wish for more
+
 const list = messageList("Messages");
 const writer = composer("Message");
-const status = statusLine();
 const header = h("header", { class: "view-header" });
 const notice = h("div", { class: "notice", role: "note", hidden: true });
 const home = h("div", { class: "home scroller", tabindex: "0", "aria-label": "App home" });
-const foot = h("div", { class: "view-foot" }, notice, writer.element, status.element);
+const foot = h("div", { class: "view-foot" }, notice, writer.element);
 
 let place = "";
 let since = null;
+let room = PAGE;
 let homeDrawn = null;
 
 export function mountChannel(element) {
@@ -117,6 +119,15 @@ function noticeFor(channel) {
   return "";
 }
 
+function earlier() {
+  const onClick = () => {
+    room += PAGE;
+    changed();
+  };
+  const button = h("button", { type: "button", class: "button", on: { click: onClick } }, "Show earlier messages");
+  return [h("div", { class: "earlier" }, button)];
+}
+
 export function drawChannel() {
   const atHome = route.view === "app" && route.tab === "home";
   const channel = route.view === "app" ? directChannel() : channelOf(route.channel);
@@ -130,12 +141,14 @@ export function drawChannel() {
   if (place !== `${store.me}:${id}`) {
     place = `${store.me}:${id}`;
     since = unread(id) ? lastRead(id) : null;
+    room = PAGE;
   }
-  list.show(roots(id), { channel: id, key: place, before: intro(channel?.is_im ? null : channel), newSince: since });
+  const all = roots(id);
+  const before = all.length > room ? earlier() : intro(channel?.is_im ? null : channel);
+  list.show(all.slice(-room), { channel: id, key: place, before, newSince: since });
   if (document.hasFocus()) markRead(id);
   notice.textContent = words;
   notice.hidden = !words;
   writer.element.hidden = Boolean(words);
-  writer.show({ channel: id, placeholder: placeholderFor(id) });
-  return status.show(store.statuses[`${id}:`] ?? store.statuses[`${id}:undefined`] ?? null);
+  return writer.show({ channel: id, placeholder: placeholderFor(id) });
 }

@@ -29,7 +29,7 @@ export function messageList(label, inThread = false) {
   function show(messages, { channel, key, before = [], divider = null, newSince = null }) {
     const fresh = shown !== key;
     const atEnd = fresh || scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR_END;
-    const top = scroller.scrollTop;
+    const anchor = atEnd ? null : firstVisible(scroller, element);
     if (fresh) rows.clear();
     const nodes = [...before];
     let previous = null;
@@ -55,9 +55,17 @@ export function messageList(label, inThread = false) {
     for (const ts of rows.keys()) if (!present.has(ts)) rows.delete(ts);
     sync(element, nodes);
     shown = key;
-    scroller.scrollTop = atEnd ? scroller.scrollHeight : top;
+    if (atEnd) scroller.scrollTop = scroller.scrollHeight;
+    else if (anchor) scroller.scrollTop += (rows.get(anchor.ts)?.node.offsetTop ?? anchor.top) - anchor.top;
   }
   return { element: scroller, show };
+}
+
+// What the person reads stays where it is, whatever is added or dropped above it.
+function firstVisible(scroller, list) {
+  const edge = scroller.getBoundingClientRect().top;
+  const row = [...list.querySelectorAll(".message")].find((one) => one.getBoundingClientRect().bottom > edge);
+  return row && { ts: row.dataset.ts, top: row.offsetTop };
 }
 
 function dayDivider(message) {
