@@ -20,6 +20,8 @@ Json = Any
 """Plain JSON. `Any` because Python's type checkers have no good recursive JSON type."""
 
 _MAX_INTEGER = 2**53 - 1
+_DEEPEST = 100
+_TOO_DEEP = f"nested too deeply: more than {_DEEPEST} levels"
 _encode = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False
 ).encode
@@ -28,8 +30,8 @@ _encode = json.JSONEncoder(
 def canonical(value: Json) -> bytes:
     """The RFC 8785 bytes of a plain JSON value.
 
-    Raises BadInput for a float, an integer that JSON cannot carry exactly, a lone surrogate, a foreign type, or values
-    nested hundreds of levels deep.
+    Raises BadInput for a float, an integer that JSON cannot carry exactly, a lone surrogate, a foreign type, or more
+    than a hundred levels: whoever reads it back must be able to.
     """
     try:
         if _is_simple(value):
@@ -37,8 +39,6 @@ def canonical(value: Json) -> bytes:
         return rfc8785.dumps(value)
     except (UnicodeEncodeError, rfc8785.CanonicalizationError) as error:
         raise BadInput(f"not representable as canonical JSON: {error}") from error
-    except RecursionError as error:
-        raise BadInput("nested too deeply") from error
 
 
 def sha256(data: bytes) -> str:
@@ -54,15 +54,12 @@ def digest_of(value: Json) -> str:
 def plain(value: Json) -> Json:
     """Foreign JSON made canonical: floats and large integers become strings, lone surrogates U+FFFD, keys strings.
 
-    Raises BadInput for values nested hundreds of levels deep.
+    Raises BadInput for more than a hundred levels.
     """
-    try:
-        return _plain(value)
-    except RecursionError as error:
-        raise BadInput("nested too deeply") from error
+    return _plain(value, 0)
 
 
-def _plain(value: Json) -> Json:
+def _plain(value: Json, depth: int) -> Json:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -71,10 +68,12 @@ def _plain(value: Json) -> Json:
         return value if -_MAX_INTEGER <= value <= _MAX_INTEGER else str(value)
     if isinstance(value, float):
         return repr(value)
+    if depth >= _DEEPEST:
+        raise BadInput(_TOO_DEEP)
     if isinstance(value, Mapping):
-        return {str(_plain(key)): _plain(item) for key, item in value.items()}
+        return {str(_plain(key, depth)): _plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
+        return [_plain(item, depth + 1) for item in value]
     return str(value)
 
 
@@ -86,11 +85,13 @@ def _broken(text: str) -> bool:
     return False
 
 
-def _is_simple(value: Json) -> bool:
+def _is_simple(value: Json, depth: int = 0) -> bool:
     """Whether the standard encoder's bytes are RFC 8785's; refuses what no encoder may write.
 
     Written flat, because it looks at every value of every event.
     """
+    if depth >= _DEEPEST:
+        raise BadInput(_TOO_DEEP)
     simple = True
     members: Iterable[Json] = (value,)
     if type(value) is dict:
@@ -109,7 +110,7 @@ def _is_simple(value: Json) -> bool:
             continue
         if kind is not dict and kind is not list and kind is not tuple:
             raise BadInput(_why_not(member))
-        if not _is_simple(member):
+        if not _is_simple(member, depth + 1):
             simple = False  # and go on, to refuse what comes later
     return simple
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -77,13 +78,18 @@ def test_what_has_no_exact_form_is_refused_in_words(value: Any, why: str) -> Non
         canonical(value)
 
 
-def test_a_tower_of_lists_is_refused_and_breaks_nothing() -> None:
-    tower: list[Any] = []
-    for _ in range(5000):
-        tower = [tower]
-    for refuse in (canonical, plain):
-        with pytest.raises(BadInput, match="too deep"):
-            refuse(tower)
+@pytest.mark.parametrize("storey", [lambda inner: [inner], lambda inner: {"é": inner}])
+def test_a_tower_of_a_hundred_levels_is_taken_and_a_higher_one_refused(storey: Callable[[Any], Any]) -> None:
+    tower: Any = "top"
+    for _ in range(100):
+        tower = storey(tower)
+    assert json.loads(canonical(plain(tower))) == tower
+    for higher in (1, 5000):
+        for _ in range(higher):
+            tower = storey(tower)
+        for refuse in (canonical, plain):
+            with pytest.raises(BadInput, match="too deep"):
+                refuse(tower)
 
 
 @given(ANYTHING)
