@@ -161,6 +161,17 @@ async def test_the_workspace_tells_of_what_happens_to_it(w: Workspace) -> None:
     assert (event["type"], event["tab"], event["user"]) == ("app_home_opened", "home", w.user("mara"))
 
 
+async def test_a_channel_can_get_a_new_id(w: Workspace) -> None:
+    old, ts = w.channel("alerts"), await w.say("mara", "alerts", "kept")
+    async with frames(w) as app:
+        new = w.change_channel_id("alerts")
+        event = (await app.event())["payload"]["event"]
+    assert (event["type"], event["old_channel_id"], event["new_channel_id"]) == ("channel_id_changed", old, new)
+    assert (w.channel("alerts"), w.messages("alerts")[0]["ts"]) == (new, ts)
+    gone = client(w).chat_postMessage(channel=old, text="x")
+    assert (await refusal(gone))["error"] == "channel_not_found"
+
+
 async def test_only_the_manifests_events_are_sent() -> None:
     manifest = {"settings": {"event_subscriptions": {"bot_events": ["app_mention"]}}}
     async with Workspace(manifest=manifest) as w:

@@ -112,6 +112,7 @@ async def test_a_posted_message_comes_back_as_slack_stores_it(w: Workspace, api:
         ({"channel": "incidents", "text": "x", "thread_ts": "1.000001"}, "thread_not_found"),
         ({"channel": "incidents", "text": "x", "attachments": [{}] * 101}, "too_many_attachments"),
         ({"channel": "incidents", "text": "x", "metadata": {"event_type": 1}}, "invalid_metadata_schema"),
+        ({"channel": "incidents", "text": "x", "metadata": "words"}, "invalid_metadata_format"),
         (
             {
                 "channel": "incidents",
@@ -376,6 +377,41 @@ async def test_a_permalink_points_at_the_message(w: Workspace, api: AsyncWebClie
     ts = await w.say("mara", "incidents", "x")
     link = (await api.chat_getPermalink(channel=w.channel("incidents"), message_ts=ts))["permalink"]
     assert link.endswith(f"/archives/{w.channel('incidents')}/p{ts.replace('.', '')}")
+
+
+@pytest.mark.parametrize(
+    ("method", "args", "error"),
+    [
+        ("chat.getPermalink", {}, "invalid_arguments"),
+        ("chat.getPermalink", {"message_ts": "1.000001"}, "message_not_found"),
+        ("reactions.add", {"name": "eyes", "timestamp": "1.000001"}, "message_not_found"),
+        ("conversations.open", {"users": "U404"}, "user_not_found"),
+        ("conversations.history", {"oldest": "yesterday"}, "invalid_ts_oldest"),
+        ("conversations.history", {"limit": "many"}, "invalid_limit"),
+        ("files.getUploadURLExternal", {"filename": "a", "length": 0}, "invalid_arguments"),
+        ("files.completeUploadExternal", {"files": "words"}, "invalid_arguments"),
+        ("files.info", {"file": "F404"}, "file_not_found"),
+        ("views.publish", {"user_id": "U404", "view": {"type": "home", "blocks": []}}, "user_not_found"),
+        ("views.publish", {"user_id": "U07MARA0001", "view": modal()}, "invalid_arguments"),
+    ],
+)
+async def test_arguments_that_name_nothing_are_refused(
+    api: AsyncWebClient, method: str, args: dict[str, Any], error: str
+) -> None:
+    call = api.api_call(method, json={"channel": "C07INCIDNT1", **args})
+    assert (await refusal(call))["error"] == error
+
+
+async def test_a_status_has_at_most_ten_loading_messages(w: Workspace, api: AsyncWebClient) -> None:
+    place = {"channel_id": w.channel("incidents"), "thread_ts": await w.say("mara", "incidents", "x")}
+    many = api.assistant_threads_setStatus(**place, status="x", loading_messages=["a"] * 11)
+    assert (await refusal(many))["error"] == "invalid_arguments"
+
+
+async def test_a_huge_view_is_refused(w: Workspace, api: AsyncWebClient) -> None:
+    section = {"type": "section", "text": {"type": "mrkdwn", "text": "x" * 2900}}
+    view = {"type": "home", "blocks": [section] * 100}
+    assert (await refusal(api.views_publish(user_id=w.user("mara"), view=view)))["error"] == "view_too_large"
 
 
 async def test_a_reaction_counts_once(w: Workspace, api: AsyncWebClient) -> None:

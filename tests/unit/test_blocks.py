@@ -229,6 +229,39 @@ def test_a_block_slack_refuses_is_reported_where_it_is_wrong(block: Any, pointer
     assert (pointer, code) in _codes(block)
 
 
+CELLS = [[{"type": "raw_text", "text": "x" * 10_001}, {"type": "raw_number", "value": 1}]]
+DATA_TABLE = {"type": "data_table", "caption": "c", "rows": CELLS * 2}
+PIE = {"type": "pie", "segments": [{"label": "a", "value": 0}]}
+SERIES = CHART["chart"]["series"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("block", "pointer", "code"),
+    [
+        (DATA_TABLE, "/blocks/0/rows", "too_long"),
+        ({**CONTAINER, "is_collapsible": True, "has_header_divider": True}, "/blocks/0", "invalid_value"),
+        ({**CHART, "chart": {**CHART["chart"], "series": SERIES * 2}}, "/blocks/0/chart/series", "duplicate"),
+        ({**CHART, "chart": PIE}, "/blocks/0/chart/segments/0/value", "out_of_range"),
+        ({"type": "markdown", "text": 7}, "/blocks/0/text", "wrong_type"),
+        ({"type": "section", "text": "words"}, "/blocks/0/text", "wrong_type"),
+        ({"type": "section", "text": {**text(), "emoji": True}}, "/blocks/0/text", "unknown_field"),
+        ({"type": "section", "text": text(), "expand": "yes"}, "/blocks/0/expand", "wrong_type"),
+        ({"type": "section", "text": text(), "fields": {}}, "/blocks/0/fields", "wrong_type"),
+        (actions(button(confirm="sure?")), "/blocks/0/elements/0/confirm", "wrong_type"),
+        ({**INPUT, "element": {**INPUT["element"], "max_length": "9"}}, "/blocks/0/element/max_length", "wrong_type"),
+        (
+            {**INPUT, "element": {**INPUT["element"], "max_length": 3001}},
+            "/blocks/0/element/max_length",
+            "out_of_range",
+        ),
+        ({"type": "plan", "title": "", "tasks": []}, "/blocks/0/title", "wrong_type"),
+        ({"type": "plan", "title": "p", "tasks": [{**TASK, "type": "card"}]}, "/blocks/0/tasks/0/type", "unknown_type"),
+    ],
+)
+def test_a_field_of_the_wrong_kind_or_size_is_reported(block: Any, pointer: str, code: str) -> None:
+    assert (pointer, code) in _codes(block)
+
+
 def test_a_problem_reads_like_slacks_own() -> None:
     [problem] = problems([section("x" * 3001)])
     assert str(problem) == "must be less than 3001 characters [json-pointer:/blocks/0/text/text]"

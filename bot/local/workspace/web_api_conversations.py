@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from .state import Json, Room
 from .web_api import ApiError, Call, Method, paged
 from .web_api_people import channel, wanted
@@ -17,24 +19,30 @@ def readable(call: Call) -> Room:
 
 def within(messages: list[Json], args: Json) -> list[Json]:
     """The messages between `oldest` and `latest`, compared as (seconds, fraction), never as floats."""
-    oldest, latest = args.get("oldest"), args.get("latest")
     inclusive = str(args.get("inclusive", "")).lower() in ("1", "true")
-    kept = []
-    for message in messages:
-        at = moment(message["ts"])
-        after = oldest is None or at > moment(oldest) or (inclusive and at == moment(oldest))
-        before = latest is None or at < moment(latest) or (inclusive and at == moment(latest))
-        if after and before:
-            kept.append(message)
-    return kept
+    oldest, latest = _bound(args, "oldest"), _bound(args, "latest")
+    return [
+        message
+        for message in messages
+        for at in [_moment(message["ts"])]
+        if (oldest is None or at > oldest or (inclusive and at == oldest))
+        and (latest is None or at < latest or (inclusive and at == latest))
+    ]
 
 
-def moment(ts: object) -> tuple[int, int]:
+def _bound(args: Json, name: str) -> tuple[int, int] | None:
+    given = args.get(name)
+    if given is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,6})?", str(given)):
+        raise ApiError(f"invalid_ts_{name}")
+    return _moment(str(given))
+
+
+def _moment(ts: str) -> tuple[int, int]:
     """A ts as two numbers that order it."""
-    seconds, _, fraction = str(ts).partition(".")
-    if not seconds.isdigit() or (fraction and not fraction.isdigit()):
-        raise ApiError("invalid_ts_oldest")
-    return int(seconds), int((fraction or "0").ljust(6, "0")[:6])
+    seconds, _, fraction = ts.partition(".")
+    return int(seconds), int(fraction.ljust(6, "0"))
 
 
 def shown(call: Call, messages: list[Json]) -> list[Json]:

@@ -25,7 +25,7 @@ from .page_api import PageApi, loopback_only
 from .people import People
 from .seed import DEFAULT_SEED, Command, Seed, Shortcut
 from .socket_mode import SocketMode
-from .state import Json, Room, State
+from .state import Json, Room, State, new_id
 from .triggers import Triggers
 from .web_api import ALL_SCOPES, ApiCall, ApiError, Core, WebApi
 from .web_api_stream import Streams
@@ -256,6 +256,15 @@ class Workspace:
     def restrict_channel(self, channel: str) -> None:
         """Only administrators may post there from now on."""
         self._state.room(channel).is_restricted = True
+
+    def change_channel_id(self, channel: str) -> str:
+        """The channel gets a new id, as when it becomes a shared one; returns that id."""
+        room = self._state.room(channel)
+        old, room.id = room.id, new_id("C")
+        self._state.rooms[room.id] = self._state.rooms.pop(old)
+        event = {"type": "channel_id_changed", "old_channel_id": old, "new_channel_id": room.id}
+        self._channel_event(room, event)
+        return room.id
 
     def _channel_event(self, room: Room, event: Json) -> None:
         self._state.tell("channel", channel=room)
