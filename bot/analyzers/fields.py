@@ -34,7 +34,9 @@ def items(value: Any, *path: str) -> list[Mapping[str, Any]]:
 def text(value: Any, *path: str) -> str:
     """The string at a path without control characters, else an empty one."""
     found = at(value, *path)
-    return _CONTROL.sub(" ", found) if isinstance(found, str) else ""
+    if not isinstance(found, str):
+        return ""
+    return found if found.isprintable() else _CONTROL.sub(" ", found)
 
 
 def number(value: Any, *path: str) -> int | None:
@@ -96,3 +98,8 @@ def clock(moment: datetime | None) -> str:
 def plural(n: int, noun: str) -> str:
     """`1 pod`, `3 pods`."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def sentence(words: str) -> str:
+    """The words with a capital at the start."""
+    return words[:1].upper() + words[1:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from bot.analyzers.fields import at, items, plural, text, when
 from bot.analyzers.problems import Problem, Trouble
@@ -58,7 +59,7 @@ def groups_of(problems: Iterable[Problem]) -> tuple[Group, ...]:
 
 def share(scene: Scene, group: Group) -> str:
     """How much of the target has it: `pod web-1`, `2 of 4 pods`; a list that was cut says so."""
-    total = len(scene.own_pods())
+    total = len(scene.own_pods)
     if total == 1:
         return f"pod {group.worst.pod}"
     cut = "the first " if at(scene.pods.data, "more") is True else ""
@@ -134,3 +135,22 @@ def _tells(line: str) -> bool:
 def _about(event: object, problem: Problem) -> bool:
     name = text(event, "name")
     return not name or name == problem.pod
+
+
+def facts_of(group: Group) -> dict[str, Any]:
+    """What a finding about a group carries for programs."""
+    worst = group.worst
+    facts: dict[str, Any] = {
+        "pods": sorted({problem.pod for problem in group.problems})[:10],
+        "restarts": group.restarts,
+    }
+    if group.container:
+        facts |= {"container": group.container, "image": worst.image, "init": worst.init}
+    if worst.exit_code is not None:
+        facts["exit_code"] = worst.exit_code
+    return facts
+
+
+def cite_pod(scene: Scene, group: Group, excerpt: str) -> tuple[Evidence, ...]:
+    """The status of the group's worst pod as evidence."""
+    return cite(scene.pods, f"status of pod {group.worst.pod}", excerpt)

@@ -10,7 +10,7 @@ from bot.analyzers.findings import finding
 from bot.analyzers.reading import cite, objects
 from bot.analyzers.scene import Scene
 from bot.analyzers.workloads import complete
-from domain.diagnosis import Confidence, Finding
+from domain.diagnosis import Confidence, Evidence, Finding
 
 _WHY = {
     "BackoffLimitExceeded": "it used up its retries",
@@ -30,67 +30,53 @@ def analyze_jobs(scene: Scene) -> tuple[Finding, ...]:
 
 
 def _job(scene: Scene, job: Mapping[str, Any]) -> Finding:
-    failed, name = count(job, "status", "failed"), scene.target.name
-    limit = number(job, "spec", "backoffLimit")
+    failed, limit = count(job, "status", "failed"), number(job, "spec", "backoffLimit")
     tries = f"{plural(failed, 'failed pod')}, backoff limit {6 if limit is None else limit}"
-    cited = [cite(scene.jobs, f"status of Job {name}", tries)]
+    cited = [cite(scene.jobs, f"status of Job {scene.target.name}", tries)]
     if complete(job):
-        tried = f", after {plural(failed, 'failed pod')}" if failed else ""
-        return finding(
-            "job.complete",
-            scene.target,
-            f"Job {name} is complete{tried}",
-            f"Completed {clock(when(job, 'status', 'completionTime'))}. Nothing is proposed: it did its work.",
-            cited,
-            healthy=True,
-            failed=failed,
-        )
-    end = condition(job, "Failed")
-    if text(end, "status") == "True":
-        reason = text(end, "reason")
-        return finding(
-            "job.failed",
-            scene.target,
-            f"Job {name} has failed: {_WHY.get(reason, reason or 'no reason was given')}",
-            f"{reason or 'Failed'} at {clock(when(end, 'lastTransitionTime'))}: {short(text(end, 'message'), 300)} ({tries}).",
-            cited,
-            confidence=Confidence.NOT_PROVEN,
-            hypotheses=[
-                ("What made its pods fail is in their log, where a pod is left", "Read the log of its last pod")
-            ],
-            next_steps=[
-                "Correct what made its pods fail, then create the Job anew: a failed Job does not start again."
-            ],
-            reason=reason,
-            failed=failed,
-        )
+        return _complete(scene, job, failed, cited)
+    if text(condition(job, "Failed"), "status") == "True":
+        return _failed(scene, job, tries, cited)
     if mapping(job, "spec").get("suspend") is True:
-        return finding(
-            "job.suspended",
-            scene.target,
-            f"Job {name} is suspended: it starts no pods",
-            "spec.suspend is true.",
-            cited,
-            next_steps=["Ask who, or which queue, suspended it."],
-        )
+        title = f"Job {scene.target.name} is suspended: it starts no pods"
+        steps = ["Ask who, or which queue, suspended it."]
+        return finding("job.suspended", scene.target, title, "spec.suspend is true.", cited, next_steps=steps)
     if failed:
-        return finding(
-            "job.retrying",
-            scene.target,
-            f"Job {name} is trying again after {plural(failed, 'failed pod')}",
-            f"{tries}; it has not given up.",
-            cited,
-            confidence=Confidence.NOT_PROVEN,
-            failed=failed,
-        )
+        title = f"Job {scene.target.name} is trying again after {plural(failed, 'failed pod')}"
+        detail = f"{tries}; it has not given up."
+        return finding("job.retrying", scene.target, title, detail, cited, confidence=Confidence.NOT_PROVEN)
+    title = f"Job {scene.target.name} is running"
+    started = clock(when(job, "status", "startTime"))
+    detail = f"Started {started}, no pod has failed. Nothing is proposed: nothing is broken now."
+    return finding("job.running", scene.target, title, detail, cited, healthy=True)
+
+
+def _complete(scene: Scene, job: Mapping[str, Any], failed: int, cited: list[tuple[Evidence, ...]]) -> Finding:
+    tried = f", after {plural(failed, 'failed pod')}" if failed else ""
     return finding(
-        "job.running",
+        "job.complete",
         scene.target,
-        f"Job {name} is running",
-        f"Started {clock(when(job, 'status', 'startTime'))}, no pod has failed. "
-        "Nothing is proposed: nothing is broken now.",
+        f"Job {scene.target.name} is complete{tried}",
+        f"Completed {clock(when(job, 'status', 'completionTime'))}. Nothing is proposed: it did its work.",
         cited,
         healthy=True,
+        failed=failed,
+    )
+
+
+def _failed(scene: Scene, job: Mapping[str, Any], tries: str, cited: list[tuple[Evidence, ...]]) -> Finding:
+    end = condition(job, "Failed")
+    reason, message = text(end, "reason"), short(text(end, "message"), 300)
+    return finding(
+        "job.failed",
+        scene.target,
+        f"Job {scene.target.name} has failed: {_WHY.get(reason, reason or 'no reason was given')}",
+        f"{reason or 'Failed'} at {clock(when(end, 'lastTransitionTime'))} ({tries}). {message}".rstrip(),
+        cited,
+        confidence=Confidence.NOT_PROVEN,
+        hypotheses=[("What made its pods fail is in their log, where a pod is left", "Read the log of its last pod")],
+        next_steps=["Correct what made its pods fail, then create the Job anew: a failed Job does not start again."],
+        reason=reason,
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from bot.analyzers.fields import at, labels, name_of, owner_of, text, when
@@ -21,7 +22,7 @@ CLOSE_LOOKS = 3
 """How many pods get their logs and events read: one for each kind of problem, worst first."""
 
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")
-_SELECTS_OLD_JOBS = "job-name"
+_JOB_LABEL = "job-name"
 
 
 @dataclass(frozen=True)
@@ -42,15 +43,17 @@ class Scene:
     events: Mapping[str, Reading] = field(default_factory=dict)
     nodes: Mapping[str, Reading] = field(default_factory=dict)
 
+    @cached_property
     def own_pods(self) -> list[Mapping[str, Any]]:
         """The pods that belong to the target: a selector may match another owner's pods as well."""
         return [pod for pod in objects(self.pods) if self.target.kind not in WORKLOADS or _owned(pod, self.target)]
 
+    @cached_property
     def problems(self) -> tuple[Problem, ...]:
         """Every problem of the target's pods; the failed tries of a Job that completed are none."""
         if self.target.kind == "Job" and any(map(complete, objects(self.jobs))):
             return ()
-        return tuple(problem for pod in self.own_pods() for problem in problems_of(pod, self.now))
+        return tuple(problem for pod in self.own_pods for problem in problems_of(pod, self.now))
 
     def readings(self) -> tuple[tuple[str, Reading], ...]:
         """Every read that was made, with what it was of."""
@@ -152,7 +155,7 @@ async def _node(target: Target, alert: Alert | None, read: Read) -> Scene:
 async def _job(target: Target, alert: Alert | None, read: Read) -> Scene:
     job, pods = await asyncio.gather(
         _get(read, "Job", target.namespace, target.name),
-        _list(read, "Pod", target.namespace, f"{_SELECTS_OLD_JOBS}={target.name}"),
+        _list(read, "Pod", target.namespace, f"{_JOB_LABEL}={target.name}"),
     )
     return await _closer(Scene(target, alert, jobs=_as_list(job), pods=pods), read)
 
@@ -188,7 +191,7 @@ async def _closer(scene: Scene, read: Read) -> Scene:
     """Logs, events and nodes of the pods with problems: one pod for each kind of problem."""
     scene = _timed(scene)
     worst: dict[tuple[Trouble, str], Problem] = {}
-    for problem in sorted(scene.problems(), key=lambda found: -found.restarts):
+    for problem in sorted(scene.problems, key=lambda found: -found.restarts):
         worst.setdefault((problem.trouble, problem.container), problem)
     chosen = sorted(worst.values(), key=lambda problem: list(Trouble).index(problem.trouble))[:CLOSE_LOOKS]
     about = sorted({problem.pod for problem in chosen})
@@ -197,7 +200,7 @@ async def _closer(scene: Scene, read: Read) -> Scene:
         for p in chosen
         if p.container and p.trouble in {Trouble.CRASH, Trouble.OOM, Trouble.EXITED, Trouble.NOT_READY}
     }
-    if not chosen and (crash := last_crash(scene.own_pods(), scene.now)):
+    if not chosen and (crash := last_crash(scene.own_pods, scene.now)):
         # it has recovered: its last words are all there is to say about why
         ran = {(crash.pod, crash.container): Problem(Trouble.CRASH, crash.pod, crash.container, restarts=1)}
     nodes = sorted({p.node for p in chosen if p.node and _blames_node(p)})
@@ -250,9 +253,9 @@ def _owned(pod: Mapping[str, Any], target: Target) -> bool:
 
 
 def _timed(scene: Scene) -> Scene:
-    """The scene with its time, which is when the reads were made: the clock would make a replay tell something else."""
+    """The scene with its time: when the pods were read, else the latest read. A clock would make a replay differ."""
     made = [moment for _, reading in scene.readings() if (moment := when(reading.data, "read_at"))]
-    return replace(scene, now=max(made, default=None))
+    return replace(scene, now=when(scene.pods.data, "read_at") or max(made, default=None))
 
 
 def _as_list(reading: Reading) -> Reading:
