@@ -23,6 +23,7 @@ T = TypeVar("T")
 BUSY_S = 5.0
 """How long a statement waits for another process's lock before it gives up."""
 
+_OLDEST_SQLITE = (3, 37)  # STRICT tables
 _APPLICATION_ID = 0x50414731  # "PAG1", in the file's header: tells our database from another program's
 _REASONS = {
     "SQLITE_FULL": "the disk is full",
@@ -119,6 +120,9 @@ def workspaces(connection: sqlite3.Connection) -> list[str]:
 
 def check(connection: sqlite3.Connection, path: Path) -> int:
     """The number of the last migration this database has. Raises JournalError, NewerDatabase."""
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+        needed = ".".join(map(str, _OLDEST_SQLITE))
+        raise JournalError(f"SQLite {needed} or newer is needed, and this Python has {sqlite3.sqlite_version}")
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -136,7 +140,9 @@ def check(connection: sqlite3.Connection, path: Path) -> int:
 def prepare(connection: sqlite3.Connection, path: Path) -> list[str]:
     """Set a writer's connection up and migrate; the names of the migrations that were applied."""
     version = check(connection, path)
-    connection.execute("PRAGMA journal_mode = WAL")
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise JournalError(f"{path} is on a file system where SQLite cannot keep a write-ahead log: use a local disk")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     return [name for number, name, script in scripts() if number > version and _apply(connection, number, script)]

@@ -27,6 +27,8 @@ from storage.reader import Reader
 
 _MOST_APPENDS = 512  # in one commit: bounds how long one append can wait for others
 _MOST_UNREAD = 1024  # envelopes that a subscriber may be behind
+_NOTHING = "nothing was recorded"
+_UNFIT = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError)  # a value that no column holds
 
 Head = tuple[int, str]
 
@@ -178,7 +180,7 @@ class SqliteJournal(Reader):
 
 def _refuse(batch: list[_Append], error: BaseException) -> None:
     if isinstance(error, sqlite3.Error):
-        cause, error = error, JournalError(sentence(error, "nothing was recorded"))
+        cause, error = error, JournalError(sentence(error, _NOTHING))
         error.__cause__ = cause
     for append in batch:
         if not append.done.done():
@@ -242,6 +244,11 @@ def _record(
             except AgentError as refusal:
                 db.execute("ROLLBACK TO append")
                 outcomes.append(refusal)
+            except _UNFIT as error:
+                if getattr(error, "sqlite_errorname", "") == "SQLITE_CONSTRAINT_TRIGGER":
+                    raise  # not the next event: somebody else wrote, so no append of this batch fits
+                db.execute("ROLLBACK TO append")
+                outcomes.append(JournalError(sentence(error, _NOTHING)))
             db.execute("RELEASE append")
     return head, outcomes
 

@@ -19,7 +19,7 @@ from storage.database import scripts
 from storage.journal import SqliteJournal, migrate, open_journal
 from storage.reader import read_journal
 from storage.verify import verify
-from tests.contracts.journal_samples import alert, execution, payload, requested, run_started, step, vote
+from tests.contracts.journal_samples import alert, execution, message, payload, requested, run_started, step, vote
 
 ROOT = Path(__file__).parents[2]
 
@@ -297,6 +297,30 @@ async def test_a_refusal_among_many_reaches_its_caller_only(tmp_path: Path) -> N
         assert len(taken) == 10
         assert {type(result) for result in results if isinstance(result, BaseException)} == {Duplicate}
         assert len(await journal.since(0)) == 20
+
+
+async def test_a_draft_that_no_column_holds_harms_no_other(tmp_path: Path) -> None:
+    async with open_journal(tmp_path / "agent.db", "local") as journal:
+        unfit = [message("m1", thread_ts=None), message("m2", priority={"not": "a number"})]
+        results = await asyncio.gather(
+            *(journal.append(draft) for draft in (alert(), *unfit, alert())), return_exceptions=True
+        )
+        assert [isinstance(result, JournalError) for result in results] == [False, True, True, False]
+        assert [envelope.seq for envelope in await journal.since(0)] == [1, 2]
+
+
+async def test_a_row_written_behind_the_journals_back_is_noticed_and_outlived(tmp_path: Path) -> None:
+    path = tmp_path / "agent.db"
+    async with open_journal(path, "local") as journal:
+        await journal.append(alert())
+        with closing(sqlite3.connect(path)) as db, db:
+            (head,) = db.execute("SELECT hash FROM events").fetchone()
+            db.execute("INSERT INTO events VALUES ('local', 2, '', '', '', '', '', '', ?, 'x')", (head,))
+        with pytest.raises(JournalError, match="not the next event"):
+            await journal.append(alert())
+        (written,) = await journal.append(alert())
+        assert written.seq == 3
+    assert verify(path).first_bad == 2
 
 
 async def test_of_two_who_consume_one_approval_one_does(tmp_path: Path) -> None:
