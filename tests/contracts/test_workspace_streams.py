@@ -142,3 +142,37 @@ async def test_a_chunk_slack_would_refuse_adds_nothing(
     args = {"channel": where["channel"], "ts": ts, "chunks": [good, chunk]}
     assert (await refusal(api.api_call("chat.appendStream", json=args)))["error"] == error
     assert w.messages("incidents", where["thread_ts"])[1]["text"] == "kept"
+
+
+async def test_one_call_brings_at_most_twelve_thousand_characters(w: Workspace, api: AsyncWebClient) -> None:
+    where = await _where(w)
+    too_long = api.chat_startStream(**where, markdown_text="x" * 12_001)
+    assert (await refusal(too_long))["error"] == "msg_too_long"
+    await api.chat_startStream(**where, markdown_text="x" * 12_000)
+
+
+async def test_chunks_are_a_list(w: Workspace, api: AsyncWebClient) -> None:
+    args = {**await _where(w), "chunks": "words"}
+    assert (await refusal(api.api_call("chat.startStream", json=args)))["error"] == "invalid_chunks"
+
+
+async def test_a_stream_starts_in_a_thread_the_app_may_write_to(w: Workspace, api: AsyncWebClient) -> None:
+    where = await _where(w)
+    nowhere = api.chat_startStream(**{**where, "thread_ts": "1.000001"})
+    assert (await refusal(nowhere))["error"] == "thread_not_found"
+    w.archive("incidents")
+    assert (await refusal(api.chat_startStream(**where)))["error"] == "is_archived"
+
+
+async def test_a_stream_may_carry_metadata_at_its_end(w: Workspace, api: AsyncWebClient) -> None:
+    stream = await api.chat_stream(**await _where(w), buffer_size=1)
+    await stream.append(markdown_text="x")
+    message = (await stream.stop(metadata={"event_type": "e", "event_payload": {"id": "1"}}))["message"]
+    assert message["metadata"]["event_payload"] == {"id": "1"}
+
+
+async def test_a_stream_in_direct_messages_needs_no_reader_named(w: Workspace, api: AsyncWebClient) -> None:
+    channel = (await api.conversations_open(users=w.user("mara")))["channel"]["id"]
+    thread_ts = await w.say("mara", channel, "why?")
+    started = await api.chat_startStream(channel=channel, thread_ts=thread_ts, markdown_text="because")
+    assert w.messages(channel, thread_ts)[1]["ts"] == started["ts"]

@@ -34,7 +34,7 @@ def _bound(args: Json, name: str) -> tuple[int, int] | None:
     given = args.get(name)
     if given is None:
         return None
-    if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,6})?", str(given)):
+    if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", str(given)):
         raise ApiError(f"invalid_ts_{name}")
     return _moment(str(given))
 
@@ -42,7 +42,7 @@ def _bound(args: Json, name: str) -> tuple[int, int] | None:
 def _moment(ts: str) -> tuple[int, int]:
     """A ts as two numbers that order it."""
     seconds, _, fraction = ts.partition(".")
-    return int(seconds), int(fraction.ljust(6, "0"))
+    return int(seconds), int(fraction.ljust(6, "0")[:6])
 
 
 def shown(call: Call, messages: list[Json]) -> list[Json]:
