@@ -58,7 +58,6 @@ class Lane:
 
     def next(self) -> tuple[Item | None, float | None]:
         """The most urgent item that may go now; else how long until one may (None: until something changes)."""
-        self.woken.clear()
         if self.dead or not self.items:
             return None, None
         moment = now()
@@ -76,6 +75,8 @@ class Lane:
             await asyncio.wait_for(self.woken.wait(), seconds)
         except TimeoutError:
             return
+        finally:
+            self.woken.clear()
 
     def sent(self, item: Item) -> None:
         """Remember when, and forget those long ago."""

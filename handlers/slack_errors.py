@@ -86,9 +86,9 @@ def understand(error: Exception) -> Refusal:
 
 def code_of(error: Exception) -> str:
     """Slack's word for what went wrong, else the exception's name."""
-    response = getattr(error, "response", None)
-    answer = response.get("error") if response is not None and hasattr(response, "get") else None
-    return str(answer) if answer else type(error).__name__
+    answer = getattr(getattr(error, "response", None), "data", None)
+    code = answer.get("error") if isinstance(answer, dict) else None
+    return str(code) if code else type(error).__name__
 
 
 def _retry_after(error: SlackApiError) -> float:
