@@ -37,7 +37,7 @@ _HEX = re.compile(r"(?:sha\d{1,3}-)?[0-9a-fA-F-]+")
 _HARMLESS = re.compile(
     r"(?:null|none|nil|true|false|undefined|unset|empty|expired|invalid|missing|required|denied|unknown|revoked|rejected|"
     r"not|is|was|has|the|a|an|no|yes|and|or|for|from|in|of|to|failed|error|redacted|hidden|masked|\*+|x{3,}|<[a-z _-]+>|"
-    r"\$[({]?[a-z_]+[)}]?|%[sdvq]|[0-9]{1,6})[.:!?]?",
+    r"\$[({]?[a-z_]*[)}]?|%[sdvq]|[0-9]{1,6})[.:!?]?",
     re.IGNORECASE,
 )
 _NAME_OF_OBJECT = re.compile(r"[a-z][a-z0-9]*(?:[-./][a-z0-9]+)+")
@@ -198,7 +198,7 @@ class Redactor:
         result: dict[str, Any] = {}
         total = 0
         secret = value.get("kind") == "Secret"
-        named = is_secret_name(value["name"]) if isinstance(value.get("name"), str) else False
+        named = is_secret_name(_MARK.sub("", value["name"])) if isinstance(value.get("name"), str) else False
         for key, inner in value.items():
             clean = self.text(key) if isinstance(key, str) else Redacted(str(key), 0)
             shown: Any
@@ -263,11 +263,12 @@ def _hides(key: Any, value: Any, *, named: bool) -> bool:
         return False
     if key == _LAST_APPLIED or (named and key == "value"):
         return True
-    if not is_secret_name(key):
+    own = _MARK.sub("", key)
+    if not is_secret_name(own):
         return False
     if isinstance(value, str):
-        return not (_HARMLESS.fullmatch(value) or (key.lower() == "secret" and _NAME_OF_OBJECT.fullmatch(value)))
-    return "passw" in key.lower()
+        return not (_HARMLESS.fullmatch(value) or (own.lower() == "secret" and _NAME_OF_OBJECT.fullmatch(value)))
+    return "passw" in own.lower()
 
 
 def _is_value(name: str, value: str, *, quoted: bool) -> bool:
