@@ -8,12 +8,14 @@ from collections.abc import Callable
 from bot.local.cluster.deployments import Deployments
 from bot.local.cluster.endpoints import Endpoints
 from bot.local.cluster.garbage import Garbage
+from bot.local.cluster.jobs import Jobs
 from bot.local.cluster.objects import Objects
 from bot.local.cluster.pace import Pace
 from bot.local.cluster.recorder import Recorder
 from bot.local.cluster.replicasets import ReplicaSets, controller_of
-from bot.local.cluster.resources import BUDGETS, PODS, SERVICES, Obj
+from bot.local.cluster.resources import BUDGETS, DAEMONSETS, NODES, PODS, SERVICES, Obj
 from bot.local.cluster.selecting import object_selector
+from bot.local.cluster.sets import Sets
 from bot.local.cluster.store import Change, Store, at, key
 
 Key = tuple[str, str]
@@ -25,10 +27,13 @@ class Controllers:
     def __init__(self, objects: Objects, pace: Pace, recorder: Recorder) -> None:
         self._store: Store = objects.store
         self._garbage = Garbage(objects)
-        endpoints = Endpoints(objects.store)
+        endpoints, sets = Endpoints(objects.store), Sets(objects, recorder)
         self._reconcile: dict[str, Callable[[Key], None]] = {
             "Deployment": Deployments(objects, pace, recorder).reconcile,
             "ReplicaSet": ReplicaSets(objects, recorder).reconcile,
+            "StatefulSet": sets.reconcile_stateful,
+            "DaemonSet": sets.reconcile_daemon,
+            "Job": Jobs(objects, pace, recorder).reconcile,
             "Service": endpoints.reconcile_service,
             "PodDisruptionBudget": endpoints.reconcile_budget,
         }
@@ -47,6 +52,8 @@ class Controllers:
             self._noted[owner["kind"], (obj["metadata"].get("namespace", ""), owner["name"])] = None
         if change.resource is PODS:
             self._note_followers(obj)
+        if change.resource is NODES and change.type != "MODIFIED":
+            self._noted |= {("DaemonSet", key(daemon)): None for daemon in self._store.list(DAEMONSETS)}
         if change.type == "DELETED" or obj["metadata"].get("deletionTimestamp"):
             self._changes.append(change)
         if self._soon is None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bot.local.cluster.defaults import default
 from bot.local.cluster.errors import bad_request, conflict, invalid, invalid_value, not_found
 from bot.local.cluster.pace import timestamp
-from bot.local.cluster.resources import NAMESPACES, PODS, SERVICES, Obj, Resource
+from bot.local.cluster.resources import CLAIMS, NAMESPACES, PODS, SERVICES, Obj, Resource
 from bot.local.cluster.store import Store, at, bumped, copied, key, suffix
 from bot.local.cluster.validation import check, check_types, right_kind, same_name
 
@@ -132,6 +132,8 @@ class Objects:
             body["status"] = {"phase": "Pending", "qosClass": qos(body["spec"])} if resource is PODS else {}
         if resource is NAMESPACES:
             body["spec"], body["status"] = {"finalizers": ["kubernetes"]}, {"phase": "Active"}
+        if resource is CLAIMS:
+            body["status"] = {"phase": "Pending"}
         if resource is SERVICES:
             body["status"] = {"loadBalancer": {}}
             if "clusterIP" not in body["spec"]:

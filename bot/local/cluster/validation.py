@@ -139,6 +139,9 @@ def _spec(resource: Resource, obj: Obj) -> Iterator[FieldError]:
         yield from _rollout(spec)
     if found := pod_spec_of(obj):
         yield from _pod_spec(*found)
+    policy = at(spec, "template.spec.restartPolicy")
+    if resource.kind == "Job" and policy not in ("OnFailure", "Never"):
+        yield unsupported("spec.template.spec.restartPolicy", policy, ("OnFailure", "Never"))
     if resource.kind == "Service" and not spec.get("ports") and spec.get("type") != "ExternalName":
         yield required("spec.ports")
 
