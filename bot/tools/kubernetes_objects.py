@@ -36,13 +36,13 @@ _KEYS = ("name", "mountPath", "containerPort", "port", "type", "uid", "ip", "top
 
 def clean(obj: Obj) -> Obj:
     """A copy without managed fields, kubectl's copy of itself, and values of secret-looking variables and ConfigMaps."""
+    metadata = obj.get("metadata")
+    if isinstance(metadata, dict):  # before anything is copied: managed fields are half of an object
+        kept = {key: value for key, value in metadata.items() if key not in ("managedFields", "selfLink")}
+        if annotations := kept.get("annotations"):
+            kept["annotations"] = {key: value for key, value in annotations.items() if key not in _NOISE}
+        obj = {**obj, "metadata": kept}
     result: Obj = _hide(obj)
-    metadata = result.get("metadata")
-    if isinstance(metadata, dict):
-        for name in ("managedFields", "selfLink"):
-            metadata.pop(name, None)
-        if annotations := metadata.get("annotations"):
-            metadata["annotations"] = {key: value for key, value in annotations.items() if key not in _NOISE}
     if obj.get("kind") == "Node":  # every image on it, with all its names
         (result.get("status") or {}).pop("images", None)
     if obj.get("kind") == "ConfigMap":

@@ -150,13 +150,18 @@ async def _logs(client: KubernetesClient, arguments: Arguments) -> Obj:
     query += [("container", arguments["container"])] if arguments["container"] else []
     query += [("previous", "true")] if arguments["previous"] else []
     text = await client.log(arguments["namespace"], arguments["pod"], query)
-    lines = [_ESCAPES.sub("", line.rpartition("\r")[2] or line.rstrip("\r")) for line in text.split("\n")]
     return {
         "namespace": arguments["namespace"],
         "pod": arguments["pod"],
         "container": arguments["container"],
         "previous": arguments["previous"],
-        "lines": lines[:-1] if lines and not lines[-1] else lines,
+        "lines": plain_lines(text),
         "cut": len(text.encode()) >= _LOG_BYTES,
         "read_at": now_text(),
     }
+
+
+def plain_lines(text: str) -> list[str]:
+    """A log as a terminal would leave it standing: no colours or control characters, the last state of a rewritten line."""
+    lines = [line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")]
+    return [_ESCAPES.sub("", line) for line in (lines if lines[-1] else lines[:-1])]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bot.tools.kubernetes_reads import plain_lines
 from domain.canonical import canonical
 from domain.errors import ArgumentsRefused, ToolError
 from tests.contracts.kubernetes_world import World, path, world
@@ -217,6 +218,22 @@ async def test_a_log_that_does_not_exist_is_said_in_the_servers_words(shop: Worl
         await shop.read("kubernetes_logs", namespace="shop", pod=pod, container="nope")
     with pytest.raises(ToolError, match='There is no Pod "nope"'):
         await shop.read("kubernetes_logs", namespace="shop", pod="nope")
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("", []),
+        ("a\nb\n", ["a", "b"]),
+        ("a\n\nb", ["a", "", "b"]),
+        ("\x1b[31mred\x1b[0m\n", ["red"]),
+        ("10%\r50%\r100%\n", ["100%"]),
+        ("windows\r\n", ["windows"]),
+        ("a\x00b\x07\tc\n", ["ab\tc"]),
+    ],
+)
+def test_a_log_is_what_a_terminal_would_leave_standing(text: str, lines: list[str]) -> None:
+    assert plain_lines(text) == lines
 
 
 # --- revisions

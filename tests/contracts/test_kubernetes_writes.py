@@ -150,6 +150,47 @@ async def test_a_restart_replaces_every_pod(shop: World) -> None:
     assert before.isdisjoint({pod["uid"] for pod in staying})
 
 
+async def test_a_restart_of_what_updates_only_on_delete_is_refused(shop: World) -> None:
+    labels = {"app": "agent"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "x:1"}]}}
+    spec = {"selector": {"matchLabels": labels}, "template": template, "updateStrategy": {"type": "OnDelete"}}
+    body = {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "agent"}, "spec": spec}
+    await shop.admin("POST", "/apis/apps/v1/namespaces/shop/daemonsets", body, "application/json")
+    with pytest.raises(ToolError, match="only when they are deleted"):
+        await shop.propose("kubernetes_restart", namespace="shop", kind="DaemonSet", name="agent")
+
+
+async def test_a_restart_whose_mark_was_taken_back_is_not_in_place(shop: World) -> None:
+    action = await shop.propose("kubernetes_restart", **CART)
+    await shop.execute(action)
+    for stamp in (None, "2020-01-01T00:00:00Z"):
+        mark = {"annotations": {"kubectl.kubernetes.io/restartedAt": stamp}}
+        await shop.admin("PATCH", path("deployments", "cart", "shop"), {"spec": {"template": {"metadata": mark}}})
+        check = (await shop.probe(action)).checks[0]
+        assert (check.passed, check.detail) == (False, "the restart's mark is gone from the pod template")
+
+
+async def test_an_undo_never_holds_a_value_that_is_not_shown(shop: World) -> None:
+    def env(value: str) -> dict[str, Any]:
+        containers = [{"name": "cart", "env": [{"name": "DB_PASSWORD", "value": value}]}]
+        return {"spec": {"template": {"spec": {"containers": containers}}}}
+
+    await shop.admin("PATCH", path("deployments", "cart", "shop"), env("hunter2"))
+    action = await shop.propose("kubernetes_patch", **CART, patch=env("x"))
+    assert action.undo is None
+    assert "never shown" in action.facts["no_undo"]
+    assert "hunter2" not in str(action)
+    assert "a hidden value differs" in action.diff
+
+
+async def test_a_patch_without_an_exact_inverse_has_no_undo_and_says_why(shop: World) -> None:
+    tolerations = [{"key": "spot", "operator": "Exists"}]
+    action = await shop.propose(
+        "kubernetes_patch", **CART, patch={"spec": {"template": {"spec": {"tolerations": tolerations}}}}
+    )
+    assert (action.undo, action.facts["no_undo"]) == (None, "the list tolerations has no exact inverse")
+
+
 async def test_a_rollback_of_a_bad_rollout_restores_the_good_template(shop: World) -> None:
     good = (await shop.object("deployments", "checkout"))["spec"]["template"]
     await shop.break_checkout()
