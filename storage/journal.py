@@ -138,7 +138,10 @@ class SqliteJournal(Reader):
 
     async def rebuild(self) -> int:
         """Drop every projection and fold the whole log again; the number of events folded. Appends wait meanwhile."""
-        return await self._writing.run(views.rebuild)
+        try:
+            return await self._writing.run(views.rebuild)
+        except sqlite3.Error as error:
+            raise JournalError(sentence(error, "nothing was folded again")) from error
 
     async def close(self) -> None:
         """Write what waits, then stop taking events."""
@@ -179,12 +182,10 @@ class SqliteJournal(Reader):
 
 
 def _refuse(batch: list[_Append], error: BaseException) -> None:
-    if isinstance(error, sqlite3.Error):
-        cause, error = error, JournalError(sentence(error, _NOTHING))
-        error.__cause__ = cause
     for append in batch:
         if not append.done.done():
-            append.done.set_exception(error)
+            plain = JournalError(sentence(error, _NOTHING)) if isinstance(error, sqlite3.Error) else error
+            append.done.set_exception(plain)
 
 
 class Subscription:

@@ -200,8 +200,10 @@ async def test_a_disk_that_refuses_to_write_is_said_to_and_loses_nothing(tmp_pat
 async def test_a_read_only_database_is_said_to_be(tmp_path: Path) -> None:
     async with open_journal(tmp_path / "agent.db", "local") as journal:
         await journal._writing.run(lambda db: db.execute("PRAGMA query_only = ON"))
-        with pytest.raises(JournalError, match="read-only"):
+        with pytest.raises(JournalError, match="nothing was recorded: the database is read-only"):
             await journal.append(payload("k1"))
+        with pytest.raises(JournalError, match="nothing was folded again: the database is read-only"):
+            await journal.rebuild()
         await journal._writing.run(lambda db: db.execute("PRAGMA query_only = OFF"))
         await journal.append(payload("k1"))
 
