@@ -149,31 +149,28 @@ async def test_over_http_nothing_is_sent_while_slack_is_down(w: Workspace) -> No
 
 
 @pytest.fixture(scope="module")
-def node_modules(request: pytest.FixtureRequest) -> Path:
-    """Where the locked JavaScript packages are installed; once per lock file."""
+def javascript() -> Path:
+    """The JavaScript app with its locked packages installed beside it, once per lock file."""
     if not shutil.which("npm") or not shutil.which("node"):
         assert not os.environ.get("CI"), "node and npm must be there in CI"
         pytest.skip("node or npm is not installed")
-    lock = (JS / "package-lock.json").read_bytes()
-    folder = Path(request.config.cache.mkdir(f"bolt-js-{hashlib.sha256(lock).hexdigest()[:12]}"))  # type: ignore[union-attr]
-    if not (folder / "installed").exists():
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(JS / name, folder / name)
+    lock = hashlib.sha256((JS / "package-lock.json").read_bytes()).hexdigest()
+    installed = JS / "node_modules" / ".installed"
+    if not installed.exists() or installed.read_text() != lock:
         command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--silent"]
-        subprocess.run(command, cwd=folder, check=True, timeout=100)
-        (folder / "installed").touch()
-    return folder / "node_modules"
+        subprocess.run(command, cwd=JS, check=True, timeout=100)
+        installed.write_text(lock)
+    return JS / "app.js"
 
 
 @asynccontextmanager
-async def _javascript(w: Workspace, node_modules: Path) -> AsyncIterator[None]:
-    """The bolt-js app, connected; its errors are shown when it ends badly."""
+async def _connected(w: Workspace, app: Path) -> AsyncIterator[None]:
+    """The JavaScript app, connected; its errors are shown when it ends badly."""
     process = await asyncio.create_subprocess_exec(
         "node",
-        str(JS / "app.js"),
+        str(app),
         env={
             "PATH": os.environ["PATH"],
-            "NODE_PATH": str(node_modules),
             "SLACK_BOT_TOKEN": w.bot_token,
             "SLACK_APP_TOKEN": w.app_token,
             "SLACK_API_URL": w.api_url,
@@ -195,8 +192,8 @@ async def _javascript(w: Workspace, node_modules: Path) -> AsyncIterator[None]:
 
 @pytest.mark.node
 @pytest.mark.xdist_group("node")
-async def test_bolt_for_javascript_does_its_whole_job(w: Workspace, node_modules: Path) -> None:
-    async with _javascript(w, node_modules):
+async def test_bolt_for_javascript_does_its_whole_job(w: Workspace, javascript: Path) -> None:
+    async with _connected(w, javascript):
         started = time.monotonic()
         ts = await w.say("mara", "incidents", "@agent why?")
         await w.until(lambda: len(w.messages("incidents", ts)) == 2)
