@@ -17,6 +17,7 @@ from handlers.commands import permalink, writable
 from handlers.inbox import also_of, key_of
 from handlers.kit import Body
 from handlers.services import Services, where
+from handlers.slack_errors import FAILURES, code_of, log
 
 Payload = dict[str, Any]
 _SOMEBODY = re.compile(r"<@[UW][A-Z0-9]+(\|[^>]*)?>")
@@ -106,7 +107,18 @@ async def _ask(services: Services, turns: Turns, body: Payload, text: str, origi
         return
     user = str(event.get("user") or "")
     question = Question(services.redact(text[:_LONGEST]), user, channel, origin, thread_ts, key=also_of(body))
+    services.work.submit(f"status:{channel}:{thread_ts}", "", lambda: _busy(services, channel, thread_ts))
     await services.plane.ask(question)
+
+
+async def _busy(services: Services, channel: str, thread_ts: str) -> None:
+    """The status line below the thread, at once; Slack takes it away when something is said. Best effort."""
+    try:
+        await services.client.assistant_threads_setStatus(
+            channel_id=channel, thread_ts=thread_ts, status="is looking into it …"
+        )
+    except FAILURES as error:
+        log.debug("no status line: %s", code_of(error))
 
 
 async def _shortcut(services: Services, body: Payload) -> None:
