@@ -333,8 +333,11 @@ async def test_a_trigger_opens_one_modal_within_three_seconds(w: Workspace, app:
     w.clock.advance(3.1)
     late = api.views_open(trigger_id=triggers[1], view=modal())
     assert (await refusal(late))["error"] == "expired_trigger_id"
-    unknown = api.views_open(trigger_id="1.2.x", view=modal())
-    assert (await refusal(unknown))["error"] == "invalid_trigger_id"
+    for call in (api.views_open, api.views_push):
+        assert (await refusal(call(trigger_id="1.2.x", view=modal())))["error"] == "invalid_trigger_id"
+    await w.click("mara", "incidents", ts, "go")
+    outside = api.views_push(trigger_id=triggers[2], view=modal())
+    assert (await refusal(outside))["error"] == "not_found"
 
 
 async def test_a_modal_slack_would_refuse_is_not_opened(w: Workspace, app: AsyncApp) -> None:
