@@ -90,7 +90,7 @@ def warning(scene: Scene, group: Group, *reasons: str, holds: str = "") -> tuple
         fitting = [
             item
             for item in objects(reading)
-            if text(item, "reason") in reasons and holds in text(item, "message").lower() and _about(item, problem)
+            if text(item, "reason") in reasons and holds in text(item, "message").lower()
         ]
         if fitting:
             newest = max(fitting, key=lambda item: text(item, "last"))
@@ -130,11 +130,6 @@ def containers_of(scene: Scene) -> set[str]:
 def _tells(line: str) -> bool:
     # frames of a Java or Node stack trace name no cause and would push the exception out of the excerpt
     return bool(line.strip()) and not line.lstrip().startswith(("at ", "... "))
-
-
-def _about(event: object, problem: Problem) -> bool:
-    name = text(event, "name")
-    return not name or name == problem.pod
 
 
 def facts_of(group: Group) -> dict[str, Any]:

@@ -79,7 +79,7 @@ class Problem:
 def problems_of(pod: Mapping[str, Any], now: datetime | None) -> tuple[Problem, ...]:
     """Every problem that a pod's status states. A pod that completed, or recovered by `now`, has none."""
     phase, name = text(pod, "status", "phase"), name_of(pod)
-    if not name or phase == "Succeeded":
+    if not name:
         return ()
     if text(pod, "metadata", "deletionTimestamp"):  # what its containers say on the way out is no problem
         return (_problem(pod, Trouble.TERMINATING, message=_finalizers(pod)),) if _overdue(pod, now) else ()

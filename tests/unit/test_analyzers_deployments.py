@@ -156,6 +156,17 @@ async def test_no_rollback_where(
     assert said in found["deployment.rollout_not_blamed"].detail
 
 
+async def test_changes_since_another_revision_explain_nothing() -> None:
+    past = history(IMAGE_CHANGE) | {"from_revision": 2}
+    found = await by_code(World(deployment(ready=2), good_pod(), crashing_pod(), history=past))
+    assert "deployment.bad_rollout" not in found
+
+
+async def test_without_an_earlier_revision_there_is_nothing_to_go_back_to() -> None:
+    found = await by_code(World(deployment(ready=2), crashing_pod()))
+    assert found["deployment.rollout_not_blamed"].detail == "No rollback: there is no earlier revision to go back to."
+
+
 async def test_a_revision_that_a_rollback_brought_back_is_as_young_as_its_pods() -> None:
     past = history(IMAGE_CHANGE, completed=True, new_age=30 * 86400, earlier=(2,))
     found = await top(World(deployment(ready=0), crashing_pod(), history=past))
@@ -243,6 +254,21 @@ async def test_a_limit_that_the_rollout_lowered_is_restored() -> None:
     assert found.proposal is not None
     assert found.proposal.arguments["limits"] == {"memory": "1Gi"}
     assert "Revision 4 lowered the memory limit of app from 1Gi to 256Mi" in found.proposal.why
+
+
+async def test_a_limit_that_the_rollout_raised_is_raised_further() -> None:
+    higher = {"path": "spec.containers[app].resources.limits.memory", "before": "128Mi", "after": "256Mi"}
+    found = await top(World(deployment(ready=2), good_pod(), oom_pod(), history=history(IMAGE_CHANGE, higher)))
+    assert found.proposal is not None
+    assert found.proposal.arguments["limits"] == {"memory": "384Mi"}
+
+
+async def test_where_memory_runs_out_as_well_a_crash_does_not_roll_back() -> None:
+    world = World(
+        deployment(ready=2), good_pod(), oom_pod(), crashing_pod("checkout-new-b"), history=history(IMAGE_CHANGE)
+    )
+    found = await top(world)
+    assert found.code == "pod.oom_killed"
 
 
 async def test_out_of_memory_without_a_limit_proposes_nothing() -> None:

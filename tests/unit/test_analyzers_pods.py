@@ -204,12 +204,6 @@ async def test_a_pod_that_does_not_start_is_told_by_its_events(reason: str, code
     assert code in [item.code for item in every]
 
 
-async def test_an_event_of_another_pod_of_the_same_name_prefix_is_not_taken() -> None:
-    told = event("checkout-new-ab", "FailedMount", "somebody else's volume")
-    every = await analyze(CHECKOUT, None, World(deployment(), waiting("ContainerCreating"), events=(told,)).read)
-    assert "pod.mount_failed" not in [item.code for item in every]
-
-
 # --- while it runs ----------------------------------------------------------------------------------------------------
 
 
