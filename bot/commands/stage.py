@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bot.app import App, running
@@ -51,14 +52,20 @@ def settings_for(workspace: Workspace, kubeconfig: Path, database: Path, **more:
 
 @asynccontextmanager
 async def stage(
-    folder: Path, *, port: int = 0, speed: float = 1.0, interval_s: float = 0.5, pace: Pace = QUICK, **more: str
+    folder: Path,
+    *,
+    port: int = 0,
+    speed: float = 1.0,
+    interval_s: float = 0.5,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    **more: str,
 ) -> AsyncIterator[Stage]:
     """Raise the curtain. `folder` holds the database and the kubeconfig; `more` are further settings."""
     async with Workspace(port=port, manifest=manifest("minimal")) as workspace, Cluster(speed=speed) as cluster:
         kubeconfig = folder / "kubeconfig"
         cluster.write_kubeconfig(kubeconfig)
         settings = settings_for(workspace, kubeconfig, folder / "personal-agent.db", **more)
-        async with running(settings, pace=pace) as app:
+        async with running(settings, pace=QUICK, clock=clock) as app:
             token = settings.agent_alert_token.get_secret_value()
             webhook = f"{app.url}/alerts/alertmanager"
             async with Monitor(cluster.url, cluster.admin_token, webhook, token, interval=interval_s) as monitor:
