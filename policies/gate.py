@@ -229,14 +229,15 @@ def _broken_invariant(policy: Policy, situation: Mapping[str, Any], outcome: Out
     return None
 
 
-def concerns(policy: Policy, invariant: Invariant, situation: Mapping[str, Any]) -> bool:
-    """Whether a situation is one that an invariant speaks of; in doubt it is."""
+def concerns(policy: Policy, invariant: Invariant, situation: Mapping[str, Any], *, in_doubt: bool = True) -> bool:
+    """Whether a situation is one that an invariant speaks of; `in_doubt` where its condition cannot be evaluated."""
     target, run = situation["target"], situation["run"]
     if not invariant.match.covers(policy.tools[situation["tool"]["name"]]):
         return False
     if invariant.match.miss(target["environment"], target.get("namespace", ""), run["agent"], run["origin"]):
         return False
-    return invariant.condition is None or invariant.condition.holds(situation) is not False
+    result = invariant.condition.holds(situation) if invariant.condition else True
+    return result if isinstance(result, bool) else in_doubt
 
 
 def explain(policy: Policy, situation: Mapping[str, Any]) -> tuple[RuleVerdict, ...]:

@@ -347,7 +347,7 @@ class Parser:
             agents=self._globs(node.get("agents"), "agents", ()),
             origins=self._globs(node.get("origins"), "origins", [*Origin]),
         )
-        if not any(match.covers(tool) for tool in self._tools):
+        if self._tools and not any(match.covers(tool) for tool in self._tools):
             self.complain(node, "no tool has both this name and this effect")
         return match
 
@@ -402,6 +402,8 @@ class Parser:
         if not self._keys(node, ("tool", "args", *(root for root in FACTS if root != "tool")), "given"):
             return
         called = self._text(node.get("tool"), "tool")
+        if not self._tools:
+            return
         tool = next((tool for tool in self._tools if tool.name == called), None)
         if tool is None:
             names = [tool.name for tool in self._tools]

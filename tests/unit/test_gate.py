@@ -172,6 +172,15 @@ forbid_changes:
     assert outcome(of, "kubernetes_restart", target={"owner": "x"})[0] is Outcome.ALLOW
 
 
+def test_an_invariant_that_cannot_be_evaluated_counts_as_broken() -> None:
+    of = policy(
+        ALLOW_ALL,
+        "forbid_changes:\n  - {name: x, match: {effects: [write]}, when: 'target.owner == \"x\"', never: allow}",
+    )
+    assert outcome(of, "kubernetes_restart") == (Outcome.DENY, "invariant:x")
+    assert outcome(of, "kubernetes_restart", target={"owner": "y"}) == (Outcome.ALLOW, "all")
+
+
 def test_explain_says_of_every_rule_why_it_did_or_did_not_match() -> None:
     verdicts = {verdict.rule: verdict for verdict in explain(SHIPPED, facts("kubernetes_rollback"))}
     assert set(verdicts) == {rule.id for rule in SHIPPED.rules}

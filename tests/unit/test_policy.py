@@ -68,6 +68,11 @@ def test_a_shipped_rule_that_is_loosened_breaks_an_invariant() -> None:
     assert "test 'deleting a pod asks in staging too' fails: decision is 'deny', expected 'ask'" in message
 
 
+def test_without_any_tools_the_shipped_policy_loads_and_allows_nothing() -> None:
+    of = load({"p.yaml": (DEFAULT / "policy.yaml").read_text()}, (), {})
+    assert decide(of, facts("kubernetes_get")).rule == "builtin:unknown-tool"
+
+
 # --- problems ---------------------------------------------------------------------------------------------------------
 
 
