@@ -61,8 +61,8 @@ def test_without_an_old_policy_the_recorded_decision_is_the_yardstick() -> None:
 
 
 def test_broken_invariants_are_counted() -> None:
-    never = "forbid_changes:\n  - {name: x is left alone, match: {effects: [write]},\n    when: 'target.owner == \"x\"', never: [ask]}"
-    guarded = policy(BASE, never)
+    never = "{name: x is left alone, match: {effects: [write]}, when: 'target.owner == \"x\"', never: [ask]}"
+    guarded = policy(BASE, f"forbid_changes: [{never}]")
     situation = facts("kubernetes_scale", of=guarded, target={"environment": "staging", "owner": "x"})
     assert backtest(OLD, guarded, [(situation, decide(OLD, situation))]).broken == {"x is left alone": 1}
 
