@@ -85,7 +85,7 @@ def _bad_rollout(scene: Scene, group: Group, found: Blame) -> Finding:
     )
     code = group.worst.exit_code
     seen = group.worst.reason if code is None else f"exit code {code}, {plural(group.worst.restarts, 'restart')}"
-    if bad.change_cause:
+    if bad.change_cause and bad.change_cause != good.change_cause:  # an old cause stays on the Deployment
         detail += f" Change cause: {bad.change_cause}."
     if lines:
         detail += f" Its last words: “{short(lines[-1])}”."

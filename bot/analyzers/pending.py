@@ -96,8 +96,8 @@ def unschedulable(scene: Scene, group: Group) -> Finding:
 def starting(scene: Scene, group: Group) -> Finding:
     """What its events say that it waits for, else that nothing says that anything failed."""
     for code, reasons, what in (
-        ("pod.mount_failed", ("FailedMount", "FailedAttachVolume", "FailedMapVolume"), "cannot get its volumes"),
-        ("pod.sandbox_failed", ("FailedCreatePodSandBox",), "cannot get its network or sandbox"),
+        ("pod.mount_failed", ("FailedMount", "FailedAttachVolume", "FailedMapVolume"), "cannot mount the volumes"),
+        ("pod.sandbox_failed", ("FailedCreatePodSandBox",), "cannot get a sandbox"),
     ):
         message, events = warning(scene, group, *reasons)
         if message:
@@ -113,7 +113,7 @@ def starting(scene: Scene, group: Group) -> Finding:
     return finding(
         Trouble.STARTING.value,
         scene.target,
-        f"{sentence(share(scene, group))} is still starting",
+        f"{sentence(share(scene, group))} still starting",
         "Pending, and no event says that anything failed.",
         [cite_pod(scene, group, "Pending")],
         confidence=Confidence.NOT_PROVEN,

@@ -131,7 +131,7 @@ def _terminating(scene: Scene, group: Group) -> Finding:
     return finding(
         Trouble.TERMINATING.value,
         scene.target,
-        f"{sentence(share(scene, group))} should be gone and is still terminating",
+        f"{sentence(share(scene, group))} still terminating after the grace period",
         f"Pod {group.worst.pod} on node {group.worst.node or 'unknown'}. {why}{about}",
         [cite_pod(scene, group, "deletionTimestamp has passed"), cited],
         next_steps=[
@@ -166,7 +166,7 @@ def _not_ready(scene: Scene, group: Group) -> Finding:
         return finding(
             Trouble.NOT_READY.value,
             scene.target,
-            f"{sentence(share(scene, group))} is running but not ready",
+            f"{sentence(share(scene, group))} running but not ready",
             f"{group.worst.reason or 'Not ready'}; no event says that a probe fails.{_quoted(lines)}",
             cited,
             confidence=Confidence.NOT_PROVEN,
@@ -178,7 +178,7 @@ def _not_ready(scene: Scene, group: Group) -> Finding:
     return finding(
         "pod.probe_failing",
         scene.target,
-        f"{sentence(share(scene, group))} fails its probe: {message}",
+        f"{sentence(share(scene, group))} failing a probe: {message}",
         f"{short(message, 400)}{_quoted(lines)}",
         cited,
         confidence=Confidence.LIKELY,

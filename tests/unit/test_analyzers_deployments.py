@@ -67,6 +67,14 @@ async def test_a_new_revision_that_crashes_beside_a_ready_old_one_is_rolled_back
     assert {item.title for item in found.evidence} >= {"rollout history", "status of pod checkout-new-a"}
 
 
+async def test_a_change_cause_left_over_from_the_revision_before_is_not_told() -> None:
+    past = history(IMAGE_CHANGE)
+    world = World(deployment(ready=2), good_pod(), crashing_pod(), history=past)
+    assert "Change cause: CI: checkout 2.0" in (await top(world)).detail
+    past["revisions"][0]["change_cause"] = past["revisions"][1]["change_cause"]
+    assert "Change cause" not in (await top(world)).detail
+
+
 async def test_the_pods_trouble_stays_beside_the_rollout_that_explains_it() -> None:
     world = World(deployment(ready=2), good_pod(), crashing_pod(), history=history(IMAGE_CHANGE))
     codes = [found.code for found in await analyze(CHECKOUT, None, world.read)]

@@ -55,7 +55,7 @@ async def test_a_selector_that_matches_nothing_names_the_labels_that_differ() ->
 
 async def test_a_selector_whose_deployment_has_no_pods_leads_to_the_deployment() -> None:
     found = await of_service(service({"app": "checkout"}), deployment(desired=0, ready=0))
-    assert [item.code for item in found] == ["service.no_matching_pods", "deployment.scaled_to_zero"]
+    assert [item.code for item in found] == ["deployment.scaled_to_zero", "service.no_matching_pods"]
 
 
 async def test_unready_pods_are_the_pods_fault_and_their_cause_comes_first() -> None:
