@@ -132,7 +132,7 @@ def _look_task(calls: Sequence[Call], ended: bool, step: int = 0) -> Iterator[Bl
     done = all(call.result for call in calls)
     status = "complete" if done else "error" if ended else "in_progress"
     names = [_call_name(call) for call in calls]
-    title = names[0] if len(names) == 1 else kit.plural(len(names), "read")
+    title = names[0] if len(names) == 1 else kit.plural(len(names), "thing")
     said = "\n".join(names[:8] + ([f"and {len(names) - 8} more"] if len(names) > 8 else []))
     yield _task(f"look-{step}", f"{'Looked' if done else 'Looking'} at {title}", status, said if len(names) > 1 else "")
 

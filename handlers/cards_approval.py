@@ -87,6 +87,8 @@ def _card(approval: Approval, word: str, name: str) -> Iterator[Block]:
         if request.action.why:
             yield kit.paragraph(kit.span(request.action.why, 600))
     yield from _exact(request.action, with_diff=pending)
+    if _can_undo(approval):
+        yield from _undo(approval.execution)
     yield kit.context(*_small_print(approval))
     if pending:
         yield _buttons(request)
@@ -122,6 +124,8 @@ def _exact(action: Action, *, with_diff: bool) -> Iterator[Block]:
 def _small_print(approval: Approval) -> Iterator[str]:
     """Why it asks, who asked, who may answer, and what the answer binds."""
     request, decision = approval.request, approval.request.decision
+    if approval.state is not ApprovalState.PENDING:
+        yield f"{kit.code(str(request.action.target), 120)} {kit.safe(request.action.target.environment, 40)}"
     rule = kit.code(decision.rule, 80) if decision.rule else "no rule"
     yield f"Rule {rule}: {kit.safe(decision.reason or 'a person must say yes', 240)}"
     yield f"Asked by {kit.person(request.requester) if request.requester else 'the agent'}" + (
@@ -133,7 +137,7 @@ def _small_print(approval: Approval) -> Iterator[str]:
         yield f"⚠️ {kit.safe(warning, 240)}"
     if request.note:
         yield kit.safe(request.note, 240)
-    yield f"{kit.code(request.id, 60)} binds {kit.code(request.digest[:12])}"
+    yield f"Request {kit.code(request.id, 60)}, digest {kit.code(request.digest[:12])}"
 
 
 def _needed(approval: Approval) -> str:
@@ -227,10 +231,15 @@ def _result(execution: Execution) -> Iterator[Block]:
     if execution.detail:
         yield kit.paragraph(kit.span(execution.detail, 800))
     if execution.checks:
-        yield kit.listed([_check(check) for check in execution.checks[:12]], limit=300)
-    if execution.undo and word in ("Failed", "Unknown"):
-        undo = f"Undo: {execution.undo.tool}\n{kit.json_lines(execution.undo.arguments)}"
-        yield kit.preformatted(f"{undo}\n{execution.undo.note}" if execution.undo.note else undo, 1500)
+        yield kit.paragraph(kit.span("\n".join(map(_check, execution.checks[:12])), 2500))
+
+
+def _undo(execution: Execution | None) -> Iterator[Block]:
+    """The call that takes it back, as literal as the call itself."""
+    if execution and execution.undo:
+        yield kit.context("*The stored undo*")
+        call = f"{kit.line(execution.undo.tool, 80)}\n{kit.json_lines(execution.undo.arguments)}"
+        yield kit.preformatted(f"{call}\n{execution.undo.note}" if execution.undo.note else call, 1500)
 
 
 def _check(check: Check) -> str:

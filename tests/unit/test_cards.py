@@ -163,7 +163,7 @@ def test_progress_names_what_was_looked_at_found_and_waited_for() -> None:
     plan = cards.progress(run).blocks[0]
     assert plan["title"] == "Waiting for approval: shop/deployment/checkout"
     assert [(task["title"], task["status"]) for task in plan["tasks"]] == [
-        ("Looking at 2 reads", "in_progress"),
+        ("Looking at 2 things", "in_progress"),
         ("First finding: checkout-1 crash-loops with exit code 1", "complete"),
         ("Waiting for approval: roll back checkout", "in_progress"),
     ]

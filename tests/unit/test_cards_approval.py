@@ -174,7 +174,7 @@ def test_arguments_that_do_not_fit_are_announced_before_anybody_approves() -> No
 def test_a_failure_offers_the_stored_undo_and_lists_the_checks() -> None:
     said = str(card(STATES[10][0]).blocks)
     assert "✗ pods ready: 1 of 3" in said
-    assert "Undo: kubernetes_rollback" in said
+    assert "*The stored undo*" in said
     assert "revision = 4" in said
 
 
