@@ -167,6 +167,7 @@ async def test_observed_generation_lags_behind_the_write(cluster: Cluster, web: 
 
 async def test_a_crashing_image_stalls_with_the_old_pods_serving(cluster: Cluster, web: Http) -> None:
     assert (await web.patch(CHECKOUT, image_patch("checkout", BAD)))[0] == 200
+    await crashing(cluster, web)
     deployment = await stalled(cluster)
     progress = condition(deployment, "Progressing")
     assert progress["reason"] == "ProgressDeadlineExceeded"
@@ -318,7 +319,7 @@ async def test_old_revisions_beyond_the_limit_are_deleted(cluster: Cluster, web:
 
 async def test_the_events_of_a_rollout_are_the_real_ones(cluster: Cluster, web: Http) -> None:
     assert (await web.patch(CHECKOUT, image_patch("checkout", BAD)))[0] == 200
-    await stalled(cluster)
+    await crashing(cluster, web)
     events = (await web.get("/api/v1/namespaces/shop/events"))["items"]
     of_deployment = [e for e in events if e["involvedObject"]["kind"] == "Deployment"]
     assert {e["reason"] for e in of_deployment} == {"ScalingReplicaSet"}
