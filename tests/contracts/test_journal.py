@@ -196,8 +196,9 @@ async def test_only_an_open_incident_is_joined_or_resolved(journal: SqliteJourna
 
 async def test_the_incidents_own_message_is_its_thread(journal: SqliteJournal) -> None:
     await journal.append(opened("i1", "f1"), message("incident:i1"), message("reply", thread_key="incident:i1"))
+    await journal.append(Draft(MessageSent("reply", 1, "C1", "222.2")))  # what belongs into a thread is not the thread
     await journal.append(Draft(MessageSent("incident:i1", 1, "C1", "111.1")))
-    await journal.append(Draft(MessageSent("reply", 1, "C1", "222.2")))
+    await journal.append(message("incident:i1", 2), Draft(MessageSent("incident:i1", 2, "C1", "333.3")))  # nor moves it
     incident = await journal.incident_at("C1", "111.1")
     assert incident is not None
     assert (incident.channel, incident.thread_ts) == ("C1", "111.1")
@@ -423,6 +424,9 @@ async def test_a_message_is_unsent_until_slack_has_its_latest_revision(journal: 
     await journal.append(Draft(MessageSent("m1", 1, "C1", "1.1")))
     assert await unsent() == []
     await journal.append(message("m1", 2), message("m2", priority=1))
+    assert await unsent() == [("m2", 1), ("m1", 2)]
+    await journal.append(message("m3", 1), message("m3", 2))
+    await journal.append(Draft(MessageSent("m3", 2, "C1", "3.3")), Draft(MessageSent("m3", 1, "C1", "3.3")))  # late
     assert await unsent() == [("m2", 1), ("m1", 2)]
     row = await journal.message_at("C1", "1.1")
     assert row is not None
