@@ -153,7 +153,7 @@ class SqliteJournal(Reader):
 
     async def _write_all(self) -> None:
         """The one writer: each round commits everything that waits."""
-        while self._waiting or not self._closing:
+        while not self._closing:
             await self._work.wait()
             self._work.clear()
             while self._waiting:
