@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from bot.tools import kubernetes_arguments as given
@@ -12,7 +13,7 @@ from bot.tools.kubernetes_kinds import EVENT, KINDS
 from bot.tools.kubernetes_objects import at, clean, listed, now_text, time_text, when
 from bot.tools.kubernetes_render import show_events, show_history, show_list, show_log, show_object
 from bot.tools.kubernetes_rollout import history
-from bot.tools.spec import Arguments, ReadTool
+from bot.tools.spec import Arguments, Model, ReadTool
 from domain.actions import Target
 
 Environment = Callable[[str], str]
@@ -22,77 +23,87 @@ _LOG_BYTES = 1024 * 1024
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-Z\\-_]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """One read: its words, its arguments, what it asks and how that is shown. `kind` and `named` say what it is about."""
+
+    name: str
+    description: str
+    model: type[Model]
+    read: Callable[[KubernetesClient, Arguments], Awaitable[Any]]
+    show: Callable[[Any], str]
+    kind: str = ""
+    named: str = "name"
+
+
 def read_tools(client: KubernetesClient, environment: Environment) -> tuple[ReadTool, ...]:
     """Every read of one cluster. `environment` names the environment of a namespace."""
+    return tuple(_tool(client, recipe, environment) for recipe in _recipes())
 
-    def about(kind: str = "", name: str = "name") -> Callable[[Arguments], Target]:
-        def target(arguments: Arguments) -> Target:
-            namespace = arguments.get("namespace", "")
-            found = str(arguments.get("kind") or kind)
-            return Target("kubernetes", environment(namespace), namespace, found, str(arguments.get(name, "")))
 
-        return target
+def _tool(client: KubernetesClient, recipe: Recipe, environment: Environment) -> ReadTool:
+    def about(arguments: Arguments) -> Target:
+        namespace = str(arguments.get("namespace", ""))
+        kind, name = str(arguments.get("kind") or recipe.kind), str(arguments.get(recipe.named, ""))
+        return Target("kubernetes", environment(namespace), namespace, kind, name)
 
-    async def get(arguments: Arguments) -> Any:
-        kind = KINDS[arguments["kind"]]
-        return clean(await client.get(kind, arguments["namespace"], arguments["name"]))
+    async def read(arguments: Arguments) -> Any:
+        return await recipe.read(client, arguments)
 
-    async def many(arguments: Arguments) -> Any:
-        return await _list(client, arguments)
+    return ReadTool(recipe.name, recipe.description, recipe.model, about, read, recipe.show)
 
-    async def events(arguments: Arguments) -> Any:
-        return await _events(client, arguments)
 
-    async def logs(arguments: Arguments) -> Any:
-        return await _logs(client, arguments)
-
-    async def revisions(arguments: Arguments) -> Any:
-        return await history(client, arguments["namespace"], arguments["name"], arguments["revision"])
-
+def _recipes() -> tuple[Recipe, ...]:
     return (
-        ReadTool(
+        Recipe(
             "kubernetes_get",
             "One Kubernetes object with its spec and status. ConfigMaps show keys only; Secrets are never read.",
             given.Get,
-            about(),
-            get,
+            _get,
             show_object,
         ),
-        ReadTool(
+        Recipe(
             "kubernetes_list",
             "Kubernetes objects of one kind with their state, one line each. Narrow with a namespace and label selector.",
             given.List,
-            about(),
-            many,
+            _list,
             show_list,
         ),
-        ReadTool(
+        Recipe(
             "kubernetes_events",
             "Recent Kubernetes events of a namespace, newest first; kind and name narrow to events of exactly that object"
             " (a Deployment's pods have their own).",
             given.Events,
-            about(),
-            events,
+            _events,
             show_events,
         ),
-        ReadTool(
+        Recipe(
             "kubernetes_logs",
             "The last lines of a container's log; previous=true for the run before its last restart (why it crashed).",
             given.Logs,
-            about("Pod", "pod"),
-            logs,
+            _logs,
             show_log,
+            "Pod",
+            "pod",
         ),
-        ReadTool(
+        Recipe(
             "kubernetes_rollout_history",
             "A Deployment's revisions with images and ready pods, the last good one, and what changed from it to the"
             " current one.",
             given.History,
-            about("Deployment"),
-            revisions,
+            _history,
             show_history,
+            "Deployment",
         ),
     )
+
+
+async def _get(client: KubernetesClient, arguments: Arguments) -> Obj:
+    return clean(await client.get(KINDS[arguments["kind"]], arguments["namespace"], arguments["name"]))
+
+
+async def _history(client: KubernetesClient, arguments: Arguments) -> Obj:
+    return await history(client, arguments["namespace"], arguments["name"], arguments["revision"])
 
 
 async def _list(client: KubernetesClient, arguments: Arguments) -> Obj:
