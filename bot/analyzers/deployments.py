@@ -131,8 +131,8 @@ def _not_blamed(scene: Scene, reason: str) -> Finding:
     return finding(
         "deployment.rollout_not_blamed",
         scene.target,
-        "A rollback is not proposed",
-        f"No rollback: {reason}.",
+        f"No rollback: {reason}",
+        f"A rollback is not proposed: {reason}.",
         [
             cite(scene.history, "rollout history", reason),
             cite(scene.workload, f"{scene.target.kind} {scene.target.name}"),

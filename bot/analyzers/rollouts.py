@@ -115,7 +115,7 @@ def blame(problems: Iterable[Problem], rollout: Rollout | None, began: datetime 
     if not any(explains(change, problem) for change in rollout.changes for problem in problems):
         return f"nothing that changed between revisions {good.number} and {bad.number} can cause this"
     if rollout.completed and not _soon(bad, problems, began):
-        return f"revision {bad.number} was rolled out completely and has run since {clock(bad.created_at)}, before this began"
+        return f"revision {bad.number} was complete before this began, it has run since {clock(bad.created_at)}"
     return Blame(good, bad, rollout.changes, proven=good.ready > 0)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from domain.canonical import canonical, digest_of
+from domain.decisions import ApprovalState, Execution, ExecutionOutcome
 from domain.diagnosis import Confidence, Diagnosis, Evidence, Finding, Hypothesis, Proposal
 from domain.ports import Request, ToolOffer
 from domain.runs import Answer, Call, Run, ToolCall
@@ -13,6 +14,14 @@ from domain.runs import Answer, Call, Run, ToolCall
 NAME = "rules"
 MAX_EVIDENCE = 8
 MAX_STEPS = 5
+NOT_BLAMED = "deployment.rollout_not_blamed"
+
+_WORDS = {
+    "kubernetes_rollback": "The rollback",
+    "kubernetes_set_resources": "The change of resources",
+    "kubernetes_restart": "The restart",
+    "kubernetes_scale": "The scaling",
+}
 
 WHAT_IT_CAN_DO = (
     "Name a workload and its namespace, such as: why is deployment/checkout in shop crashing?",
@@ -79,7 +88,10 @@ def _to_propose(run: Run, offered: frozenset[str]) -> Finding | None:
 def _of_broken(run: Run, broken: list[Finding]) -> Diagnosis:
     top, more = broken[0], broken[1:]
     happened, done = _what_happened(run)
-    also = f" Also: {'; '.join(found.title for found in more[:3])}." if more else ""
+    if not happened and top.proposal is None:
+        happened = " ".join(["Nothing is proposed.", *(_ended(f.title) for f in more if f.code == NOT_BLAMED)])
+    others = [found.title for found in more if found.code != NOT_BLAMED][:3]
+    also = f" Also: {'; '.join(others)}." if others else ""
     confidence = _confidence(top)
     steps = [] if done or top.proposal is None else [f"By hand: {_by_hand(top.proposal)}"]
     steps += _strings(top.facts.get("next_steps"))
@@ -143,8 +155,38 @@ def _of_nothing(run: Run) -> Diagnosis:
 def _what_happened(run: Run) -> tuple[str, bool]:
     """What became of the changes proposed in this run, in a sentence each, and whether one was executed and verified."""
     calls = [call for call in run.calls.values() if call.step > 0 and _changes(call)]
-    told = [f"{call.call.tool}: {call.result.text}" for call in calls if call.result]
-    return " ".join(told), any(call.execution and call.execution.verified for call in calls)
+    told = [_end_of(call) for call in calls]
+    return " ".join(line for line in told if line), any(call.execution and call.execution.verified for call in calls)
+
+
+def _end_of(call: Call) -> str:
+    """The end of one proposal, short: the card and the journal have the rest."""
+    what = _WORDS.get(call.call.tool, call.call.tool)
+    by = ", ".join(vote.name or vote.user for vote in call.approval.approvers) if call.approval else ""
+    approved = f"was approved by {by}, " if by else "was "
+    if call.execution is not None:
+        return f"{what} {approved}{_end_of_execution(call.execution)}"
+    if call.approval is not None and call.approval.state is not ApprovalState.PENDING:
+        state, reason, closer = call.approval.state, call.approval.closed_reason, call.approval.closed_by
+        whose = f" by {closer}" if closer else ""
+        ended = state.value if state is ApprovalState.EXPIRED else f"was {state.value}"
+        return _ended(f"{what} {ended}{whose}" + (f": {reason}" if reason else ""))
+    return _ended(f"{what}: {call.result.text}") if call.result else ""
+
+
+def _end_of_execution(execution: Execution) -> str:
+    if execution.outcome is ExecutionOutcome.FAILED:
+        return _ended(f"tried and failed, so nothing was changed: {execution.detail}")
+    missing = "; ".join(f"{check.name}: {check.detail}" for check in execution.checks if not check.passed)
+    if execution.outcome is ExecutionOutcome.UNKNOWN and not execution.verified:
+        return _ended(f"sent, and whether it took effect is unknown: {missing or execution.detail}")
+    if execution.verified:
+        return "executed and verified."
+    return _ended("executed, but its check does not hold: " + (missing or execution.detail))
+
+
+def _ended(sentence: str) -> str:
+    return sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."
 
 
 def _changes(call: Call) -> bool:

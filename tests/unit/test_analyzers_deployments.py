@@ -127,7 +127,7 @@ async def test_an_image_that_the_new_revision_misspelt_is_rolled_back() -> None:
             "the revision ran well for days",
             (crashing_pod(),),
             history(IMAGE_CHANGE, completed=True, new_age=3 * 86400),
-            "was rolled out completely and has run since",
+            "was complete before this began, it has run since",
         ),
         (
             "the pods lack a node, which no change explains",
@@ -172,7 +172,7 @@ async def test_changes_since_another_revision_explain_nothing() -> None:
 
 async def test_without_an_earlier_revision_there_is_nothing_to_go_back_to() -> None:
     found = await by_code(World(deployment(ready=2), crashing_pod()))
-    assert found["deployment.rollout_not_blamed"].detail == "No rollback: there is no earlier revision to go back to."
+    assert found["deployment.rollout_not_blamed"].title == "No rollback: there is no earlier revision to go back to"
 
 
 async def test_a_revision_that_a_rollback_brought_back_is_as_young_as_its_pods() -> None:

@@ -18,10 +18,13 @@ from domain.decisions import (
     ApprovalRequest,
     ApprovalState,
     ApprovalTerms,
+    Check,
     Decision,
     Execution,
     ExecutionOutcome,
     Outcome,
+    Verdict,
+    Vote,
 )
 from domain.diagnosis import Confidence, Diagnosis, Evidence, Finding, Proposal
 from domain.ports import ToolOffer
@@ -149,47 +152,83 @@ async def test_a_healthy_finding_never_proposes() -> None:
 # --- what became of it ------------------------------------------------------------------------------------------------
 
 
-def approval(state: ApprovalState) -> Approval:
+def approval(state: ApprovalState, by: str = "", reason: str = "", votes: tuple[Vote, ...] = ()) -> Approval:
     action = Action("kubernetes_rollback", ROLLBACK.arguments, Effect.WRITE, CHECKOUT)
     decision, terms = Decision(Outcome.ASK, "r", "", "h"), ApprovalTerms(("approvers",))
     later = AT + timedelta(minutes=30)
-    return Approval(ApprovalRequest("a", "run-1", "inc-1", "rules-1", action, "d", decision, terms, AT, later), state)
+    request = ApprovalRequest("a", "run-1", "inc-1", "rules-1", action, "d", decision, terms, AT, later)
+    return Approval(request, state, votes, closed_by=by, closed_reason=reason)
+
+
+DENIED = approval(ApprovalState.DENIED, "Ada", "not now")
+EXPIRED = approval(ApprovalState.EXPIRED, reason="nobody decided in time")
+OBSERVED = approval(ApprovalState.CANCELLED, reason="observe mode: this would have been asked")
+POLICY = "kubernetes_rollback was denied by policy (rule freeze): no changes"
 
 
 @pytest.mark.parametrize(
-    ("text", "calls"),
+    ("told", "calls"),
     [
-        ("Denied by Ada: not now.", settled("Denied by Ada: not now.", approval=approval(ApprovalState.DENIED))),
-        ("Expired: nobody decided", settled("Expired: nobody decided in time", approval=approval(ApprovalState.EXPIRED))),
-        ("was denied by policy (rule freeze)", settled("kubernetes_rollback was denied by policy (rule freeze): no changes")),
-        ("unusable arguments", settled("unusable arguments: no", action=None)),
+        ("The rollback was denied by Ada: not now.", settled("Denied by Ada: not now.", approval=DENIED)),
+        ("The rollback expired: nobody decided in time.", settled("Expired", approval=EXPIRED)),
+        ("The rollback was cancelled: observe mode: this would have been asked.", settled("", approval=OBSERVED)),
+        (POLICY, settled(POLICY)),
+        ("unusable arguments: no", settled("unusable arguments: no", action=None)),
         ("cannot be proposed: not found", settled("kubernetes_rollback cannot be proposed: not found", action=None)),
     ],
-)  # fmt: skip
-async def test_a_settled_proposal_is_not_repeated_and_its_end_is_told(text: str, calls: dict[str, Call]) -> None:
+)
+async def test_a_settled_proposal_is_not_repeated_and_its_end_is_told(told: str, calls: dict[str, Call]) -> None:
     diagnosis = await concluded(run(BAD, CRASH, calls=calls))
-    assert text in diagnosis.summary
+    assert told in diagnosis.summary
     assert diagnosis.next_steps[0].startswith("By hand: kubectl -n shop rollout undo")
 
 
-def executed(*, verified: bool | None) -> Execution:
+def executed(outcome: ExecutionOutcome = ExecutionOutcome.SUCCEEDED, **more: Any) -> Execution:
     action = Action("kubernetes_rollback", ROLLBACK.arguments, Effect.WRITE, CHECKOUT)
-    return Execution("x", "rules-1", action, "k", AT, outcome=ExecutionOutcome.SUCCEEDED, verified=verified)
+    return Execution("x", "rules-1", action, "k", AT, outcome=outcome, **more)
+
+
+PODS = Check("pods ready", passed=False, detail="0 of 3 ready")
+DONE = Check("change in place", passed=True, detail="the object shows the change")
 
 
 async def test_a_verified_execution_needs_no_hand() -> None:
-    calls = settled(
-        "Approved by Ada. Executed: done. Verified: pods ready.", ok=True, execution=executed(verified=True)
-    )
+    by_ada = approval(ApprovalState.CONSUMED, votes=(Vote("U1", Verdict.APPROVE, AT, name="Ada"),))
+    calls = settled("done", ok=True, execution=executed(verified=True, checks=(DONE,)), approval=by_ada)
     diagnosis = await concluded(run(BAD, calls=calls))
-    assert "Verified: pods ready." in diagnosis.summary
+    assert diagnosis.summary.endswith("The rollback was approved by Ada, executed and verified.")
     assert not any(step.startswith("By hand") for step in diagnosis.next_steps)
 
 
-async def test_an_execution_that_failed_its_check_is_told_and_not_repeated() -> None:
-    calls = settled("Executed: done. Not verified: pods ready: 0 of 3.", execution=executed(verified=False))
-    diagnosis = await concluded(run(BAD, calls=calls))
-    assert "Not verified" in diagnosis.summary
+@pytest.mark.parametrize(
+    ("execution", "told"),
+    [
+        (
+            executed(verified=False, checks=(DONE, PODS)),
+            "The rollback was executed, but its check does not hold: pods ready: 0 of 3 ready.",
+        ),
+        (
+            executed(ExecutionOutcome.FAILED, detail="the API server refused it"),
+            "The rollback was tried and failed, so nothing was changed: the API server refused it.",
+        ),
+        (
+            executed(ExecutionOutcome.UNKNOWN, verified=False, checks=(PODS,)),
+            "The rollback was sent, and whether it took effect is unknown: pods ready: 0 of 3 ready.",
+        ),
+    ],
+)
+async def test_an_execution_that_did_not_help_is_told_and_not_repeated(execution: Execution, told: str) -> None:
+    diagnosis = await concluded(run(BAD, calls=settled("…", execution=execution)))
+    assert diagnosis.summary.endswith(told)
+
+
+async def test_why_no_rollback_is_proposed_stands_in_the_summary() -> None:
+    not_blamed = finding("deployment.rollout_not_blamed", title="No rollback: revision 2 was complete", weight=25)
+    diagnosis = await concluded(run(CRASH, not_blamed))
+    assert diagnosis.summary == (
+        "Container app keeps crashing. Nothing is proposed. No rollback: revision 2 was complete."
+    )
+    assert "Also" not in diagnosis.cause
 
 
 async def test_a_proposal_that_another_model_made_is_not_made_again() -> None:
