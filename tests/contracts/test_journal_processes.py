@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from domain.errors import Conflict, Duplicate, JournalError, NewerDatabase
-from storage.database import scripts
+from storage.database import prepare, scripts
 from storage.journal import SqliteJournal, migrate, open_journal
 from storage.reader import read_journal
 from storage.verify import verify
@@ -206,6 +206,21 @@ async def test_a_read_only_database_is_said_to_be(tmp_path: Path) -> None:
             await journal.rebuild()
         await journal._writing.run(lambda db: db.execute("PRAGMA query_only = OFF"))
         await journal.append(payload("k1"))
+
+
+async def test_every_commit_waits_for_the_disk(tmp_path: Path) -> None:
+    async with open_journal(tmp_path / "agent.db", "local") as journal:
+        for setting, value in (("synchronous", 2), ("journal_mode", "wal"), ("foreign_keys", 1)):
+            held = await journal._writing.run(lambda db, name=setting: db.execute(f"PRAGMA {name}").fetchone())
+            assert held == (value,)
+
+
+def test_a_place_without_a_write_ahead_log_is_refused() -> None:
+    with (
+        closing(sqlite3.connect(":memory:", isolation_level=None)) as db,
+        pytest.raises(JournalError, match="local disk"),
+    ):
+        prepare(db, Path("agent.db"))
 
 
 async def test_a_folder_that_does_not_exist_is_said_not_to(tmp_path: Path) -> None:
