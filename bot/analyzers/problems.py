@@ -16,6 +16,10 @@ LONG_RUN = timedelta(minutes=10)
 RECENT = timedelta(hours=1)
 """A crash longer ago than this has nothing to do with what is asked about now."""
 
+BACK_OFF = "CrashLoopBackOff"
+RESTARTED = "Restarted"
+"""Our word for a container that runs again after a crash: Kubernetes has no reason for it."""
+
 _IMAGE = frozenset(
     {
         "ImagePullBackOff",
@@ -175,7 +179,7 @@ def _of_container(
     for reasons, trouble in ((_IMAGE, Trouble.IMAGE), (_CONFIG, Trouble.CONFIG), (_START, Trouble.START)):
         if reason in reasons:
             return _container(pod, status, init, trouble, crashed, reason=reason, message=text(waiting, "message"))
-    if reason == "CrashLoopBackOff":
+    if reason == BACK_OFF:
         return _container(pod, status, init, _how(crashed), crashed, reason=reason, message=text(waiting, "message"))
     if ended:
         return _of_ended(pod, status, init, ended)
@@ -183,7 +187,7 @@ def _of_container(
         if settled(status, now) and (init or status.get("ready") is True):
             return None
         between = status.get("ready") is True
-        return _container(pod, status, init, _how(crashed), crashed, reason="Restarted", ready_between=between)
+        return _container(pod, status, init, _how(crashed), crashed, reason=RESTARTED, ready_between=between)
     return None
 
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from bot.analyzers.fields import at, labels, name_of, owner_of, text, when
-from bot.analyzers.problems import Problem, Trouble, last_crash, problems_of
+from bot.analyzers.problems import BACK_OFF, RESTARTED, Problem, Trouble, last_crash, problems_of
 from bot.analyzers.reading import NOTHING, Read, Reading, objects
 from bot.analyzers.workloads import complete, counts_of, selector_text, selects
 from domain.actions import Target
@@ -202,7 +202,7 @@ async def _closer(scene: Scene, read: Read) -> Scene:
     }
     if not chosen and (crash := last_crash(scene.own_pods, scene.now)):
         # it has recovered: its last words are all there is to say about why
-        ran = {(crash.pod, crash.container): Problem(Trouble.CRASH, crash.pod, crash.container, restarts=1)}
+        ran = {(crash.pod, crash.container): Problem(Trouble.CRASH, crash.pod, crash.container, reason=RESTARTED)}
     nodes = sorted({p.node for p in chosen if p.node and _blames_node(p)})
     events, logs, seen = await asyncio.gather(
         _all(_events(read, scene.target.namespace, "Pod", name) for name in about),
@@ -225,15 +225,9 @@ def _blames_node(problem: Problem) -> bool:
 
 
 async def _logs(read: Read, namespace: str, problem: Problem) -> Reading:
-    """The crashed run's lines: the previous container's where one took its place, the present one's otherwise."""
+    """The crashed run's lines: the previous container's where another has taken its place or waits to, else its own."""
     arguments = {"namespace": namespace, "pod": problem.pod, "container": problem.container, "tail_lines": LOG_LINES}
-    previous = problem.restarts > 0 and problem.trouble is not Trouble.NOT_READY
-    first = await read("kubernetes_logs", {**arguments, "previous": previous})
-    if (first.ok and log_lines(first.data)) or not previous:
-        return first
-    # the kubelet may have collected the previous container already; the present one's lines are better than none
-    second = await read("kubernetes_logs", {**arguments, "previous": False})
-    return second if second.ok else first
+    return await read("kubernetes_logs", {**arguments, "previous": problem.reason in {BACK_OFF, RESTARTED}})
 
 
 def log_lines(data: Any) -> list[str]:

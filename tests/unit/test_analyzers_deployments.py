@@ -442,7 +442,16 @@ async def test_first_findings_take_five_reads_and_three_rounds() -> None:
     assert asked == ["get", "rollout_history", "list", "events", "logs"]
 
 
-async def test_where_the_crashed_containers_log_is_gone_the_present_ones_is_read() -> None:
-    logs = {("checkout-new-a", False): ["starting up again"]}
-    found = await by_code(World(deployment(ready=2), crashing_pod(), logs=logs))
-    assert found["pod.crash_loop"].detail.endswith("starting up again")
+@pytest.mark.parametrize(
+    ("state", "previous"),
+    [
+        (status(waiting="CrashLoopBackOff", last=terminated(), restarts=2), True),
+        (status(running=2, last=terminated(ended=4), restarts=2), True),
+        (status(ended=terminated(), restarts=2), False),
+        (status(running=300, ready=False, restarts=2), False),
+    ],
+)
+async def test_the_log_is_that_of_the_run_that_crashed(state: dict[str, object], previous: bool) -> None:
+    world = World(deployment(ready=2), pod("checkout-new-a", state))
+    await analyze(CHECKOUT, None, world.read)
+    assert [asked["previous"] for tool, asked in world.asked if tool == "kubernetes_logs"] == [previous]
