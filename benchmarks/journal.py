@@ -69,14 +69,15 @@ async def appended(journal: SqliteJournal, events: int, appenders: int) -> tuple
     """Events per second with that many appenders, each awaiting one event at a time; and the median wait, in ms."""
     waits: list[float] = []
 
-    async def one(run: int) -> None:
-        for number in range(events // appenders):
+    async def one(drafts: list[Draft]) -> None:
+        for draft in drafts:
             began = time.perf_counter()
-            await journal.append(event(number, run))
+            await journal.append(draft)
             waits.append(time.perf_counter() - began)
 
+    work = [[event(number, run) for number in range(events // appenders)] for run in range(appenders)]
     began = time.perf_counter()
-    await asyncio.gather(*(one(run) for run in range(appenders)))
+    await asyncio.gather(*map(one, work))
     return len(waits) / (time.perf_counter() - began), statistics.median(waits) * 1000
 
 

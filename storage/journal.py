@@ -11,10 +11,10 @@ import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from domain.canonical import canonical
 from domain.codec import timestamp
@@ -76,8 +76,7 @@ def _lay(db: sqlite3.Connection, path: Path) -> list[str]:
     return applied
 
 
-@dataclass(frozen=True)
-class _Entry:
+class _Entry(NamedTuple):
     """A draft with its bytes, wanting only its place in the chain."""
 
     draft: Draft
@@ -88,8 +87,7 @@ class _Entry:
     body_hash: str
 
 
-@dataclass(frozen=True)
-class _Append:
+class _Append(NamedTuple):
     """What one call of `append` brought, on its way to the writer."""
 
     entries: list[_Entry]
