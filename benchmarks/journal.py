@@ -109,17 +109,19 @@ def unit(finished_at: datetime, number: int) -> WorkUnit:
 
 async def measure(folder: Path, events: int, appenders: int, rounds: int) -> list[Line]:
     """Every figure and its floor."""
-    singly, grouped, together, alone, waits = [], [], [], [], []
+    singly, grouped, together, alone, waits, costs = [], [], [], [], [], []
     for number in range(rounds):
         singly.append(raw(folder / f"raw-{number}.db", events // 5, 1))
         grouped.append(raw(folder / f"group-{number}.db", events, appenders))
         async with open_journal(folder / f"journal-{number}.db", "local") as journal:
+            worked = time.process_time()
             rate, wait = await appended(journal, events, appenders)
+            costs.append((time.process_time() - worked) / events * 1e6)
             together.append(rate)
             waits.append(wait)
             alone.append((await appended(journal, events // 10, 1))[1])
     one_by_one, in_groups = statistics.median(singly), statistics.median(grouped)
-    rate, apart = statistics.median(together), statistics.median(alone)
+    rate, apart, cost = statistics.median(together), statistics.median(alone), statistics.median(costs)
     path = folder / "journal-0.db"
     began = time.perf_counter()
     checked = verify(path)
@@ -138,6 +140,7 @@ async def measure(folder: Path, events: int, appenders: int, rounds: int) -> lis
             f"{rate / one_by_one:.1f} x one by one, {rate / in_groups:.2f} x grouped; aim 8,000",
             rate >= 8000,
         ),
+        Line("processor time per event", f"{cost:.0f} µs", "aim 125 µs", cost <= 125),
         Line(f"a wait with {appenders} appenders", f"{statistics.median(waits):.2f} ms"),
         Line("a wait alone", f"{apart:.2f} ms", f"floor {1000 / one_by_one:.2f} ms"),
         Line("verify", f"{checks:,.0f} events/s", "aim 150,000", checked.ok and checks >= 150_000),
