@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from aiohttp import web
+from aiohttp import ClientSession, web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from bot import metrics, tools
@@ -103,7 +103,7 @@ async def running(
 
 
 async def _open(stack: AsyncExitStack, settings: Settings, clock: Callable[[], datetime]) -> _Opened:
-    slack = await _connect_slack(settings)
+    slack = await _connect_slack(settings, await stack.enter_async_context(slack_app.session()))
     journal = await stack.enter_async_context(
         open_journal(settings.agent_database, slack.identity.team_id, clock=clock)
     )
@@ -187,14 +187,14 @@ def _redactor(settings: Settings) -> Redactor:
     return Redactor(settings.secrets(), hashlib.sha256(b"redaction:" + seed.encode()).digest())
 
 
-async def _connect_slack(settings: Settings) -> slack_app.Connection:
+async def _connect_slack(settings: Settings, http: ClientSession) -> slack_app.Connection:
     token = settings.slack_bot_token.get_secret_value()
     if not token:
         raise SettingsError(
             "SLACK_BOT_TOKEN is not set: create the app from `personal-agent slack manifest`, install it, copy its token. "
             "`personal-agent demo` needs none."
         )
-    return await slack_app.connect(token, settings.slack_api_url)
+    return await slack_app.connect(token, settings.slack_api_url, http)
 
 
 def _model(settings: Settings, rules: Rules) -> Model:

@@ -31,16 +31,16 @@ _LINK_PATIENCE_S = 5.0
 
 def register(app: AsyncApp, services: Services) -> None:
     """One command with subcommands."""
+    ready = {name: settle(said, services.redact) for name in _NAMES if (said := immediate(name))}
 
     @app.command("/agent")
     async def on_command(ack: AsyncAck, body: Payload) -> None:
         name, rest = parsed(str(body.get("text") or ""))
         user, channel, _ = where(body)
-        at_once = immediate(name)
-        if at_once is None:
+        settled = ready.get(name) or _unknown(name, services)
+        if settled is None:
             await ack()
         else:
-            settled = settle(at_once, services.redact)
             await ack(text=settled.text, blocks=list(settled.blocks), response_type="ephemeral")
             await services.shown("command", user, channel, {"text": settled.text, "blocks": list(settled.blocks)})
         if name in _ANSWERS:
@@ -64,6 +64,11 @@ def immediate(name: str) -> Body | None:
     near = difflib.get_close_matches(name, _NAMES, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]}?" if near else ""
     return cards_info.help_text(f"There is no command {kit.line(name, 40)}.{hint}")
+
+
+def _unknown(name: str, services: Services) -> Body | None:
+    at_once = immediate(name)
+    return settle(at_once, services.redact) if at_once else None
 
 
 async def _answer(services: Services, body: Payload, name: str, rest: str) -> None:

@@ -16,10 +16,12 @@ from domain.canonical import digest_of, plain
 from domain.decisions import Actor
 from domain.errors import Duplicate
 from domain.events import Draft, PayloadReceived
-from handlers.chat import redacted
 from handlers.services import Services, actor, where
 
 _SECRET = frozenset({"token", "response_url", "response_urls", "trigger_id", "authorizations", "bot_access_token"})
+_IDS = frozenset(
+    {"type", "action_id", "block_id", "id", "ts", "thread_ts", "event_ts", "action_ts", "message_ts", "team_id"}
+)
 _NEW_MESSAGE = frozenset({"", "bot_message", "file_share", "thread_broadcast", "me_message"})
 
 
@@ -78,14 +80,34 @@ def sender_of(body: Mapping[str, Any]) -> Actor:
 
 
 def recorded(body: Mapping[str, Any], services: Services) -> dict[str, Any]:
-    """The payload without what would let a reader of the journal act as Slack or as the app."""
-    cleaned: dict[str, Any] = redacted(plain(_without_secrets(body)), services.redact)
+    """The payload without what would let a reader of the journal act as Slack or as the app, and without our own blocks.
+
+    The message that was clicked and the dialog that was filled in are in the journal already, as we sent them.
+    """
+    kept = dict(body)
+    if body.get("type") == "block_actions":
+        kept["message"] = _without(body.get("message"), ("blocks", "attachments", "bot_profile"))
+    if "view" in body:
+        kept["view"] = _without(body["view"], ("blocks",))
+    cleaned: dict[str, Any] = _cleaned(kept, services.redact)
     return cleaned
 
 
-def _without_secrets(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _without_secrets(inner) for key, inner in value.items() if key not in _SECRET}
-    if isinstance(value, list):
-        return [_without_secrets(inner) for inner in value]
-    return value
+def _without(value: Any, names: tuple[str, ...]) -> Any:
+    return {name: inner for name, inner in value.items() if name not in names} if isinstance(value, dict) else value
+
+
+def _cleaned(value: Any, redact: Callable[[str], str]) -> Any:
+    """Plain JSON, redacted, in one walk: this is on the way to every ack."""
+    kind = type(value)
+    if kind is str:
+        return redact(value if value.isascii() else plain(value))
+    if kind is dict:
+        return {
+            (name if name.isascii() else plain(name)): inner if name in _IDS else _cleaned(inner, redact)
+            for name, inner in value.items()
+            if name not in _SECRET
+        }
+    if kind is list:
+        return [_cleaned(inner, redact) for inner in value]
+    return plain(value)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from aiohttp import web
+from aiohttp import ClientSession, ClientTimeout, web
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.request.async_request import AsyncBoltRequest
@@ -44,14 +44,19 @@ class Connection:
     identity: Identity
 
 
-async def connect(bot_token: str, api_url: str = SLACK) -> Connection:
+def session() -> ClientSession:
+    """Connections to Slack that stay open between calls; without one, slack_sdk connects anew for each."""
+    return ClientSession(timeout=ClientTimeout(total=_CALL_S))
+
+
+async def connect(bot_token: str, api_url: str = SLACK, http: ClientSession | None = None) -> Connection:
     """One auth.test, the only one of the whole run. Raises SettingsError or ChatError with a sentence and a fix."""
     if not bot_token.startswith("xoxb-"):
         raise SettingsError("SLACK_BOT_TOKEN must be a bot token (xoxb-…): copy it from OAuth & Permissions.")
     base = checked_url(api_url)
-    posting = AsyncWebClient(bot_token, base_url=base, timeout=_CALL_S, retry_handlers=[])
+    posting = AsyncWebClient(bot_token, base_url=base, timeout=_CALL_S, session=http, retry_handlers=[])
     retries = [AsyncConnectionErrorRetryHandler(), AsyncRateLimitErrorRetryHandler(max_retry_count=1)]
-    reading = AsyncWebClient(bot_token, base_url=base, timeout=_CALL_S, retry_handlers=retries)
+    reading = AsyncWebClient(bot_token, base_url=base, timeout=_CALL_S, session=http, retry_handlers=retries)
     try:
         answer = await reading.auth_test()
     except FAILURES as error:

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from aiohttp import ClientSession
+
 from bot.local.workspace import Workspace
 from domain.actions import Action, Effect, Target, Undo
 from domain.alerts import Incident, Severity
@@ -19,7 +21,7 @@ from handlers.directory import SlackDirectory
 from handlers.lane import Pace
 from handlers.sender import Sender
 from handlers.services import Services
-from handlers.slack_app import Connection, build, connect
+from handlers.slack_app import Connection, build, connect, session
 from handlers.socket_mode import SocketMode
 from storage.journal import SqliteJournal, open_journal
 from tests.fake_plane import FakePlane
@@ -89,7 +91,8 @@ async def running(
     async with AsyncExitStack() as stack:
         w = w or await stack.enter_async_context(Workspace())
         journal = await stack.enter_async_context(open_journal(path / "journal.db", w.team_id))
-        bot = await _assemble(w, journal, ops, bots, pace)
+        http = await stack.enter_async_context(session())
+        bot = await _assemble(w, journal, http, ops, bots, pace)
         await bot.sender.start()
         await bot.socket.start()
         await bot.socket.caught_up()
@@ -100,8 +103,8 @@ async def running(
             await bot.sender.close()
 
 
-async def _assemble(w: Workspace, journal: SqliteJournal, ops: str, bots: bool, pace: Pace) -> Bot:
-    connection = await connect(w.bot_token, w.api_url)
+async def _assemble(w: Workspace, journal: SqliteJournal, http: ClientSession, ops: str, bots: bool, pace: Pace) -> Bot:
+    connection = await connect(w.bot_token, w.api_url, http)
     sender = Sender(journal, connection.posting, pace=pace, ops_channel=w.channel(ops) if ops else "")
     chat = SlackChat(journal, sender, w.channel("incidents"), redact)
     directory = SlackDirectory(connection.reading, w.team_id)

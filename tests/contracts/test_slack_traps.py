@@ -32,9 +32,9 @@ async def payloads(bot: Bot, surface: str = "") -> list[PayloadReceived]:
 
 async def delivered(bot: Bot) -> None:
     """Until Slack waits for no ack any more; an event that nobody acknowledges is sent again after three seconds."""
-    async with asyncio.timeout(2.5):
-        while bot.w._delivery._tasks:
-            await asyncio.gather(*bot.w._delivery._tasks)
+    async with asyncio.timeout(2.8):
+        while waiting := [task for task in bot.w._delivery._tasks if "_deliver" in str(task.get_coro())]:
+            await asyncio.gather(*waiting)
     await bot.settled()
 
 
