@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from policies.redaction import Redactor
-
 from domain.actions import Mode
 from domain.decisions import AGENT, Actor
 from domain.events import Draft, Event
 from domain.fold import after
 from domain.ports import Chat, Directory, Journal, Model, Tool
 from domain.runs import Run
+from policies.redaction import Redactor
 from policies.rules import Policy
 
 log = logging.getLogger("agent.run")
