@@ -18,7 +18,7 @@ from typing import Any
 from bot import metrics
 from bot.agent import approve, execute
 from bot.agent.outcome import outcome_of, result_of, work_unit
-from bot.agent.reading import read
+from bot.agent.reading import LOOK_SECONDS, READ_SECONDS, read
 from bot.agent.step import is_write, propose
 from bot.agent.world import Journey, World, log
 from bot.analyzers import Reading, analyze
@@ -223,7 +223,8 @@ class _Passage:
         if is_write(tool) or call.action is None:
             raise AgentError(f"{call.call.tool} is not a read")
         reader: ReadTool = tool  # type: ignore[assignment]
-        return await read(self.world, reader, call.call.id, call.action.arguments)
+        limit_s = READ_SECONDS if call.step else LOOK_SECONDS
+        return await read(self.world, reader, call.call.id, call.action.arguments, limit_s=limit_s)
 
     def _cited(self, result: ToolResult) -> ToolResult:
         if not result.ok:

@@ -114,13 +114,13 @@ def _approval_words(approval: Approval) -> str:
 
 def _execution_words(execution: Execution) -> str:
     if execution.outcome is ExecutionOutcome.FAILED:
-        return f"Failed, nothing was changed: {execution.detail}."
+        return f"Failed, nothing was changed: {execution.detail.rstrip('.')}."
     checks = "; ".join(
         f"{check.name}: {check.detail or ('holds' if check.passed else 'does not hold')}" for check in execution.checks
     )
     word = "Executed" if execution.outcome is ExecutionOutcome.SUCCEEDED else "Unknown whether it took effect"
     verified = {True: "Verified", False: "Not verified", None: "Verification is open"}[execution.verified]
-    return f"{word}: {execution.detail}. {verified}: {checks}."
+    return f"{word}: {execution.detail.rstrip('.')}. {verified}: {checks}."
 
 
 def _ms(start: datetime, end: datetime) -> int:

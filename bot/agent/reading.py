@@ -21,14 +21,20 @@ TEXT_BUDGET = 8_000
 """Characters of one result that a model is shown (about 2,000 tokens); the journal keeps it all."""
 
 
-async def read(world: World, tool: ReadTool, call_id: str, arguments: Mapping[str, Any]) -> ToolResult:
+LOOK_SECONDS = 5.0
+"""An analyzer's read: three rounds of them have to fit into the analysis, or its findings would come too late."""
+
+
+async def read(
+    world: World, tool: ReadTool, call_id: str, arguments: Mapping[str, Any], *, limit_s: float = READ_SECONDS
+) -> ToolResult:
     """Run one read within its time limit. A failure is a result too: a plain sentence, never an exception."""
     began = time.perf_counter()
     try:
-        async with asyncio.timeout(READ_SECONDS):
+        async with asyncio.timeout(limit_s):
             data = plain(await tool.read(arguments))
     except TimeoutError:
-        return _failed(call_id, tool.name, arguments, f"no answer within {READ_SECONDS:.0f} s", began)
+        return _failed(call_id, tool.name, arguments, f"no answer within {limit_s:.0f} s", began)
     except ToolError as error:
         return _failed(call_id, tool.name, arguments, world.redactor.text(str(error)).text, began)
     data, redactions = world.redactor.json(data)
