@@ -36,12 +36,12 @@ def register(app: AsyncApp, services: Services) -> None:
         action = body["actions"][0]
         verb = str(action["action_id"]).partition(".")[2]
         lane = f"click:{action.get('action_ts')}:{where(body)[0]}"
-        services.do(lane, "", body, lambda: _VERBS[verb](services, body))
+        services.do(lane, "", body, lambda: _VERBS[verb](services, body), urgent=verb != "why")
 
     @app.view("approval.reason")
     async def on_reason(ack: AsyncAck, body: Payload) -> None:
         await ack()
-        services.do(f"view:{body['view']['id']}", "", body, lambda: _vote_with_reason(services, body))
+        services.do(f"view:{body['view']['id']}", "", body, lambda: _vote_with_reason(services, body), urgent=True)
 
     @app.view("approval.edit")
     async def on_edit(ack: AsyncAck, body: Payload) -> None:

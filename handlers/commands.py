@@ -27,6 +27,7 @@ Payload = dict[str, Any]
 _NAMES = [name for name, _, _ in cards_info.COMMANDS]
 _PERIOD = re.compile(r"(\d{1,3})\s*([dhw])?")
 _LINK_PATIENCE_S = 5.0
+_URGENT = frozenset({"pause", "mode"})
 
 
 def register(app: AsyncApp, services: Services) -> None:
@@ -42,9 +43,10 @@ def register(app: AsyncApp, services: Services) -> None:
             await ack()
         else:
             await ack(text=settled.text, blocks=list(settled.blocks), response_type="ephemeral")
-            await services.shown("command", user, channel, {"text": settled.text, "blocks": list(settled.blocks)})
+            shown = {"text": settled.text, "blocks": list(settled.blocks)}
+            services.do(f"shown:{key_of(body)}", "", body, lambda: services.shown("command", user, channel, shown))
         if name in _ANSWERS:
-            services.do(key_of(body), "", body, lambda: _answer(services, body, name, rest))
+            services.do(key_of(body), "", body, lambda: _answer(services, body, name, rest), urgent=name in _URGENT)
 
 
 def parsed(text: str) -> tuple[str, str]:

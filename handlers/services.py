@@ -56,9 +56,9 @@ class Services:
     watched: tuple[str, ...] = ()
     work: Work = field(default_factory=Work)
 
-    def do(self, lane: str, ts: str, payload: Mapping[str, Any], job: Job) -> None:
+    def do(self, lane: str, ts: str, payload: Mapping[str, Any], job: Job, *, urgent: bool = False) -> None:
         """Run `job` after its ack, in the lane's order; the person who caused it hears of a failure."""
-        self.work.submit(lane, ts, lambda: self._guarded(payload, job))
+        self.work.submit(lane, ts, lambda: self._guarded(payload, job), urgent=urgent)
 
     async def _guarded(self, payload: Mapping[str, Any], job: Job) -> None:
         try:

@@ -134,6 +134,26 @@ async def test_3_a_failed_job_does_not_lose_those_behind_it() -> None:
     assert done == [True]
 
 
+async def test_3_a_burst_of_slow_work_leaves_room_for_acks_and_never_holds_up_a_vote() -> None:
+    work, gate, begun, voted = Work(at_once=2), asyncio.Event(), [], asyncio.Event()
+
+    async def slow() -> None:
+        begun.append(True)
+        await gate.wait()
+
+    async def vote() -> None:
+        voted.set()
+
+    for number in range(10):
+        work.submit(f"slow {number}", "", slow)
+    work.submit("vote", "", vote, urgent=True)
+    await voted.wait()
+    assert len(begun) == 2
+    gate.set()
+    await work.drain()
+    assert len(begun) == 10
+
+
 # 4. what nobody listens to is not acknowledged by bolt ----------------------------------------------------------------
 
 
