@@ -574,6 +574,30 @@ async def test_a_warning_from_before_the_change_does_not(shop: World) -> None:
     assert (await shop.probe(action)).passed
 
 
+async def test_warnings_of_a_pods_start_are_no_news_once_it_is_ready(shop: World) -> None:
+    action = await shop.propose("kubernetes_restart", **CART)
+    await shop.execute(action)
+    await shop.settled(action)
+    long_ago = {"metadata": {"annotations": {ACTION_AT: "2020-01-01T00:00:00Z"}}}
+    await shop.admin("PATCH", path("deployments", "cart", "shop"), long_ago)
+    shop.cluster.seed(_warning((await shop.pods("cart"))[0], "2021-01-01T00:00:00Z"))
+    await shop.settled(action)
+    assert (await shop.probe(action)).passed
+
+
+async def test_a_crash_loop_of_a_pod_that_is_going_away_is_not_the_rollouts(shop: World) -> None:
+    action = await shop.propose("kubernetes_scale", **CART, replicas=3)
+    await shop.execute(action)
+    await shop.settled(action)
+    pod = next(pod for pod in await shop.pods("cart") if "deletionTimestamp" not in pod["metadata"])
+    kept = {key: pod["metadata"][key] for key in ("namespace", "labels", "ownerReferences")}
+    waiting = [{"name": "cart", "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]
+    gone = {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["example.com/slow"]}
+    old = {"apiVersion": "v1", "kind": "Pod", "metadata": {**kept, **gone, "name": "cart-old"}, "spec": pod["spec"]}
+    shop.cluster.seed({**old, "status": {"containerStatuses": waiting}})
+    assert (await shop.settled(action)).passed
+
+
 def _warning(pod: Any, last: str) -> dict[str, Any]:
     meta = pod["metadata"]
     return {
