@@ -19,7 +19,7 @@ from bot.agent.world import World, log
 from bot.config import Settings, is_loopback, pairs
 from bot.models.rules import Rules
 from bot.plane import Plane
-from bot.policy_files import PolicyFiles
+from bot.policy_files import PolicyFiles, variables
 from bot.schedule import Job, Schedule
 from domain.decisions import SYSTEM
 from domain.errors import SettingsError
@@ -109,7 +109,7 @@ async def _open(stack: AsyncExitStack, settings: Settings, clock: Callable[[], d
     )
     toolbox = await tools.connect(settings.kubeconfig, settings.environment)
     stack.push_async_callback(toolbox.close)
-    policy = PolicyFiles(settings.agent_policy, tools.schemas(), {"AGENT_APPROVERS": settings.approvers})
+    policy = PolicyFiles(settings.agent_policy, tools.schemas(), variables(settings))
     await reload_policy(policy, journal)
     wanted = [settings.agent_channel, *(channel for channel, _ in _alert_bots(settings))]
     return _Opened(slack, journal, toolbox, policy, await channels.resolve(slack.reading, wanted), _redactor(settings))

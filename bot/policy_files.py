@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
+from bot.config import Settings
 from domain.errors import PolicyError
 from policies.policy import load, nothing_in_force
 from policies.rules import Policy
 from policies.schema import ToolSchema
+
+SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+"""Where Kubernetes tells a pod which namespace it runs in."""
 
 
 def read_folder(folder: str) -> dict[str, str]:
@@ -26,6 +30,12 @@ def read_folder(folder: str) -> dict[str, str]:
         return {item.name: item.read_text("utf-8") for item in sorted(path.glob("*.y*ml"))}
     except (OSError, UnicodeDecodeError) as error:
         raise PolicyError((f"{folder} cannot be read: {error}",)) from error
+
+
+def variables(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """What the names in a policy stand for here; the agent's own namespace, where it runs in one, is protected."""
+    own = SERVICE_ACCOUNT_NAMESPACE.read_text("utf-8").strip() if SERVICE_ACCOUNT_NAMESPACE.is_file() else ""
+    return {"AGENT_APPROVERS": settings.approvers, **({"AGENT_NAMESPACE": (own,)} if own else {})}
 
 
 class PolicyFiles:

@@ -129,7 +129,7 @@ async def show(journey: Journey, call: Call) -> None:
 async def members_of(world: World, terms: ApprovalTerms) -> dict[str, frozenset[str]]:
     """The groups of an approval with their members as Slack says now. Raises ChatError where Slack cannot answer."""
     groups = world.policy().groups
-    names = dict.fromkeys((*terms.groups, *terms.escalate_to))
+    names = dict.fromkeys((*terms.groups, *terms.escalate_to, *(name for name in terms.exclude if name in groups)))
     found: dict[str, frozenset[str]] = {}
     for name in names:
         members: frozenset[str] = frozenset()

@@ -41,7 +41,7 @@ async def propose(journey: Journey, call: Call) -> list[Event]:
             action = await observe(action, tool)
         except ToolError as error:
             return [failed(asked, f"{asked.tool} cannot be proposed: {journey.world.redactor.text(str(error)).text}")]
-        refusal = budget.out_of_actions(journey.run) or await _standing_no(journey.world, action)
+        refusal = budget.out_of_actions(journey.run) or await _said_already(journey, action)
         if refusal:
             return [_refused(asked, refusal)]
     return await decided(journey, asked, action)
@@ -140,12 +140,19 @@ def _why(run: Run, asked: ToolCall) -> str:
     return run.answers[-1].text[:500] if run.answers else ""
 
 
-async def _standing_no(world: World, action: Action) -> str:
-    vote = await world.journal.refused(action.tool, action.target.key, digest_of(plain(action.arguments)))
-    if vote is None:
-        return ""
-    reason = f": {vote.reason}" if vote.reason else ""
-    return f"{vote.name or vote.user} denied the same action on the same target{reason}. It is not asked again."
+async def _said_already(journey: Journey, action: Action) -> str:
+    """Why people are not asked this: somebody said no to it, or it is being asked in this incident right now."""
+    journal, incident_id = journey.world.journal, journey.run.spec.incident_id
+    arguments = plain(action.arguments)
+    vote = await journal.refused(action.tool, action.target.key, digest_of(arguments))
+    if vote is not None:
+        reason = f": {vote.reason}" if vote.reason else ""
+        return f"{vote.name or vote.user} denied the same action on the same target{reason}. It is not asked again."
+    for approval in await journal.approvals(pending=True, incident_id=incident_id) if incident_id else ():
+        asked = approval.request.action
+        if (asked.tool, asked.target.key, plain(asked.arguments)) == (action.tool, action.target.key, arguments):
+            return f"The same change waits for a decision already ({approval.request.id}). It is not asked twice."
+    return ""
 
 
 async def _groups_of(world: World, user: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from bot import tools
 from bot.config import Settings, load
-from bot.policy_files import PolicyFiles
+from bot.policy_files import PolicyFiles, variables
 from domain.errors import AgentError
 from handlers import channels, checkup, slack_app
 from handlers.checkup import Answer
@@ -75,7 +75,7 @@ def _database(settings: Settings) -> Answer:
 
 
 def _policy(settings: Settings) -> Answer:
-    files = PolicyFiles(settings.agent_policy, tools.schemas(), {"AGENT_APPROVERS": settings.approvers})
+    files = PolicyFiles(settings.agent_policy, tools.schemas(), variables(settings))
     files.reload()
     if files.problems:
         return Answer(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.config import load
-from bot.policy_files import read_folder
+from bot.policy_files import read_folder, variables
 from bot.tools import schemas
 from domain.errors import PolicyError, SettingsError
 from policies import gate
@@ -22,9 +22,8 @@ from policies.rules import Policy
 def run(options: argparse.Namespace) -> int:
     """0 when the policy holds, 1 when it does not."""
     settings = load()
-    variables = {"AGENT_APPROVERS": settings.approvers}
     try:
-        policy = load_policy(read_folder(options.policy or settings.agent_policy), schemas(), variables)
+        policy = load_policy(read_folder(options.policy or settings.agent_policy), schemas(), variables(settings))
     except PolicyError as error:
         print("\n".join(error.problems), file=sys.stderr)
         print(f"refused: {len(error.problems)} problem{'s' * (len(error.problems) != 1)}", file=sys.stderr)
