@@ -2,7 +2,8 @@
 
 A canned API on loopback, in a process of its own, serves 500 pods of 5.2 KB, whole or in pages. The stall is the longest
 time that a task which only wants to run every millisecond has to wait beyond it. Floors in the same run: the same bytes
-through aiohttp and json.loads in one piece, and kubernetes.aio's typed list, each in a process of its own. Figures are medians of the rounds.
+through aiohttp and json.loads in one piece, and kubernetes.aio's typed list, each in a process of
+its own. Figures are medians of the rounds.
 
     python -m benchmarks.kubernetes_list [--pods 500] [--rounds 5]
 """
