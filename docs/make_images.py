@@ -1,0 +1,96 @@
+"""Makes docs/images again: `make images`. The real product in the stand-in world, looked at with a real Chromium."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from playwright.async_api import FloatRect, Page, ViewportSize, async_playwright, expect
+
+from bot import logs
+from bot.commands.stage import Stage, stage
+from bot.local.scenarios import SCENARIOS
+from domain.alerts import Incident
+from domain.events import ApprovalRequested, Envelope, IncidentResolved, MessageSent
+
+IMAGES = Path(__file__).parent / "images"
+CHROMIUM = Path("/usr/bin/chromium")
+PERSON = "Mara Lindqvist"
+SIZE = ViewportSize(width=1640, height=1240)
+SIDEBAR = 310
+
+
+async def main() -> None:
+    """Play the bad rollout: one picture of the open card, one of the end."""
+    logs.configure(lambda text: text, level=40)
+    IMAGES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        async with stage(Path(folder)) as world, async_playwright() as playwright:
+            chromium = await playwright.chromium.launch(
+                executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+            )
+            page = await chromium.new_page(viewport=SIZE, locale="en-GB", timezone_id="Europe/Berlin")
+            async with asyncio.timeout(90):
+                await _play(world, page)
+            await chromium.close()
+
+
+async def _play(world: Stage, page: Page) -> None:
+    """An incident that is over, then the one in the pictures."""
+    approve = page.get_by_role("button", name="Approve", exact=True)
+    with world.app.journal.subscribe() as events:
+        await _start(world, "oom")
+        card = await _until_the_card_stands(events)
+        await world.workspace.click(PERSON, card.channel, card.ts, "approval.approve")
+        await _until_resolved(events)
+        await _start(world, "bad-rollout")
+        await _until_the_card_stands(events)
+        incident: Incident = (await world.app.journal.incidents(open_only=True))[0]
+        thread = f"#/channel/{incident.channel}/{incident.thread_ts}"
+        await page.goto(f"{world.workspace.url}?user={world.workspace.user(PERSON)}{thread}")
+        await expect(approve).to_be_visible()
+        await _photograph(world, page, "thread.png")
+        await approve.click()
+        await page.get_by_role("dialog").get_by_role("button", name="Approve").click()
+        await _until_resolved(events)
+        await _photograph(world, page, "resolved.png")
+
+
+async def _start(world: Stage, name: str) -> None:
+    await next(scenario for scenario in SCENARIOS if scenario.name == name).start(world.cluster)
+
+
+async def _until_the_card_stands(events: AsyncIterator[Envelope]) -> MessageSent:
+    card = ""
+    async for envelope in events:
+        match envelope.event:
+            case ApprovalRequested(request):
+                card = f"approval:{request.id}"
+            case MessageSent(key) as sent if key == card:
+                return sent
+    raise RuntimeError("the service ended before it asked")
+
+
+async def _until_resolved(events: AsyncIterator[Envelope]) -> None:
+    async for envelope in events:
+        if isinstance(envelope.event, IncidentResolved):
+            return
+
+
+async def _photograph(world: Stage, page: Page, name: str) -> None:
+    """The channel and the thread, once Slack has everything that was said and the page shows it."""
+    await world.app.services.sender.idle()
+    await page.mouse.move(SIDEBAR + 20, 70)
+    await page.wait_for_timeout(500)
+    top, bottom = 44, 134  # the search bar, the composers
+    clip = FloatRect(x=SIDEBAR, y=top, width=SIZE["width"] - SIDEBAR - 5, height=SIZE["height"] - top - bottom)
+    image = await page.screenshot(clip=clip)
+    (IMAGES / name).write_bytes(image)
+    print(f"{IMAGES / name}: {len(image) // 1024} KiB", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
