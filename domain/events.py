@@ -42,6 +42,13 @@ class PayloadReceived:
 
 
 @dataclass(frozen=True)
+class PayloadHandled:
+    """What a payload asked for was done or refused: after a crash it is not taken up again."""
+
+    key: str
+
+
+@dataclass(frozen=True)
 class AlertReceived:
     """A monitor's alert, redacted, before anything was made of it."""
 
@@ -354,6 +361,7 @@ class SurfaceShown:
 
 Event = (
     PayloadReceived
+    | PayloadHandled
     | AlertReceived
     | IncidentOpened
     | AlertJoined

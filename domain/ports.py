@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from domain.actions import Action, Effect, Mode, Target, Undo
 from domain.alerts import Alert, Incident
 from domain.decisions import Actor, Approval, ApprovalRequest, Check, Vote
-from domain.events import Draft, Envelope
+from domain.events import Draft, Envelope, PayloadReceived
 from domain.runs import Answer, Origin, Run, RunOutcome, RunSpec, RunStatus
 from domain.work import Rollup
 
@@ -135,6 +135,10 @@ class Journal(Protocol):
 
     async def unsent(self) -> Sequence[Message]:
         """Outbox rows whose wanted revision Slack does not have and that have not failed for good."""
+        ...
+
+    async def unhandled(self, since: datetime) -> Sequence[PayloadReceived]:
+        """Payloads received since then that nobody has finished handling, oldest first."""
         ...
 
     async def message_at(self, channel: str, ts: str) -> Message | None:

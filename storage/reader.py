@@ -14,7 +14,7 @@ from domain.alerts import Incident
 from domain.codec import timestamp
 from domain.decisions import Approval, Verdict, Vote
 from domain.errors import JournalError
-from domain.events import Envelope
+from domain.events import Envelope, PayloadReceived
 from domain.ports import Message, RunRow
 from domain.work import Rollup
 from storage import rollups, rows
@@ -171,6 +171,15 @@ class Reader:
     async def unsent(self) -> Sequence[Message]:
         """Outbox rows whose wanted revision Slack does not have and that have not failed for good, in sending order."""
         return await self._messages(" AND revision > sent_revision AND failed = '' ORDER BY priority, seq")
+
+    async def unhandled(self, since: datetime) -> Sequence[PayloadReceived]:
+        """Payloads received since then that nobody has finished handling, oldest first."""
+        where = (
+            " AND e.at >= ? AND e.seq IN (SELECT seq FROM inbox AS i WHERE i.workspace = e.workspace AND i.handled = 0)"
+            " ORDER BY e.seq"
+        )
+        found = await self._envelopes(where, timestamp(since))
+        return [envelope.event for envelope in found if isinstance(envelope.event, PayloadReceived)]
 
     async def message_at(self, channel: str, ts: str) -> Message | None:
         """The outbox row behind a Slack message of ours."""

@@ -130,8 +130,10 @@ CREATE TABLE inbox (
   key       TEXT    NOT NULL,
   also      TEXT    NOT NULL,
   seq       INTEGER NOT NULL,
+  handled   INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (workspace, key)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX inbox_unhandled ON inbox (workspace, seq) WHERE handled = 0;
 CREATE UNIQUE INDEX inbox_also ON inbox (workspace, also) WHERE also <> '';
 
 CREATE TABLE outbox (

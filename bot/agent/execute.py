@@ -24,6 +24,8 @@ from domain.runs import Call
 EXECUTE_SECONDS = 30.0
 PROBE_EVERY_SECONDS = 1.0
 ARRIVAL_TRIES = 3
+STEADY_SECONDS = 2.0
+"""How long a probe has to keep holding: a process that starts and dies a moment later is not a fix."""
 
 
 async def start(journey: Journey, call: Call, action: Action) -> None:
@@ -89,8 +91,12 @@ async def recover(journey: Journey, execution: Execution, tool: WriteTool, *, pr
 async def verify(journey: Journey, execution: Execution, tool: WriteTool) -> None:
     """The action's own read-only probe, until it holds, surely will not, or its time is up."""
     began = time.perf_counter()
-    probe = await _probe(tool, execution.action)
-    while not probe.passed and not probe.settled and time.perf_counter() - began < tool.probe_seconds:
+    probe, held_since = await _probe(tool, execution.action), None
+    while not probe.settled and time.perf_counter() - began < tool.probe_seconds:
+        now = time.perf_counter()
+        held_since = (held_since or now) if probe.passed else None
+        if held_since is not None and now - held_since >= STEADY_SECONDS:
+            break
         await asyncio.sleep(PROBE_EVERY_SECONDS)
         probe = await _probe(tool, execution.action)
     took = round((time.perf_counter() - began) * 1000)

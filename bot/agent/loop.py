@@ -28,7 +28,6 @@ from domain.errors import AgentError, Conflict, ModelError
 from domain.events import (
     AnalysisPlanned,
     DiagnosisConcluded,
-    Event,
     FindingsReported,
     ModelAsked,
     ModelFailed,
@@ -96,9 +95,7 @@ async def advance(world: World, run_id: str) -> Run:
                 break
         except Conflict:
             # a vote, an expiry or a pause was recorded meanwhile: the journal is right, look again
-            before = journey.run
-            journey.run = fold(await world.journal.of_run(run_id))
-            if journey.run == before:
+            if not await journey.reload():
                 raise
     await passage.show(final=True)
     if journey.run.status is RunStatus.FINISHED:
@@ -144,6 +141,7 @@ class _Passage:
         now = time.monotonic()
         if final or now - self._shown >= PROGRESS_EVERY_SECONDS:
             self._shown = now
+            await self.journey.flush()
             await self.world.chat.progress(self.run)
 
     def _held(self, open_calls: Mapping[Need, list[Call]]) -> bool:
@@ -213,9 +211,12 @@ class _Passage:
         await self.journey.record(*(event for events in proposed for event in events))
 
     async def _read(self, calls: list[Call]) -> None:
-        """Reads of one step run at the same time; their results are recorded together, in the order they were asked."""
+        """Reads of one step run at the same time; their results are kept together, in the order they were asked.
+
+        They are held: the next append is the request that shows them to the model. A crash before it costs the reads again.
+        """
         results = await asyncio.gather(*(self._one_read(call) for call in calls))
-        await self.journey.record(*(ToolCallFinished(self._cited(result)) for result in results))
+        self.journey.hold(*(ToolCallFinished(self._cited(result)) for result in results))
         await self.show()
 
     async def _one_read(self, call: Call) -> ToolResult:
@@ -303,10 +304,10 @@ class _Passage:
                 ModelFailed(step, model.name, "neither called a tool that it was offered nor concluded")
             )
             return
-        events: list[Event] = [StepPlanned(step, model.name, answer, round(took * 1000))]
+        # held: the next append is the decisions on its calls, or the run's end
+        self.journey.hold(StepPlanned(step, model.name, answer, round(took * 1000)))
         if answer.diagnosis is not None:
-            events.append(DiagnosisConcluded(answer.diagnosis))
-        await self.journey.record(*events)
+            await self.journey.record(DiagnosisConcluded(answer.diagnosis))
 
     def _safe(self, answer: Answer, step: int, *, offered: bool) -> Answer:
         """The answer redacted, with call ids that are unique in the run; calls where none were offered are dropped."""

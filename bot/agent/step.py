@@ -37,6 +37,7 @@ async def propose(journey: Journey, call: Call) -> list[Event]:
     target = replace(understood.target, environment=journey.world.environment(understood.target.namespace))
     action = Action(asked.tool, understood.arguments, tool.effect, target, why=_why(journey.run, asked))
     if is_write(tool):
+        await journey.flush()  # the model's answer is on disk before the target of a change is looked at
         try:
             action = await observe(action, tool)
         except ToolError as error:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from domain.actions import Mode
 from domain.decisions import AGENT, Actor
-from domain.events import Draft, Event
-from domain.fold import after
+from domain.events import Draft, Envelope, Event
+from domain.fold import after, fold
 from domain.ports import Chat, Directory, Journal, Model, Tool
 from domain.runs import Run
 from policies.redaction import Redactor
@@ -42,14 +42,44 @@ class World:
 
 
 class Journey:
-    """One run being advanced: what is recorded is folded in at once, so `run` is always what the journal says."""
+    """One run being advanced: what is recorded or held is folded in at once, so `run` is always where the run stands."""
 
     def __init__(self, world: World, run: Run) -> None:
         self.world = world
         self.run = run
+        self._held: list[Draft] = []
+        self._stored = run
+
+    def hold(self, *events: Event) -> None:
+        """Fold events in now and write them with the next append: each append waits for the disk.
+
+        Only for what a crash may take back because doing it again harms nobody, such as a read or the model's words.
+        Whoever lets anything out (to the model, to people, to a system that is changed) records or flushes first.
+        """
+        if not self._held:
+            self._stored = self.run
+        for draft in self._drafts(events, AGENT):
+            self._held.append(draft)
+            self.run = after(self.run, Envelope(0, "", draft.incident_id, draft.run_id, self.world.clock(), "", draft.event))
 
     async def record(self, *events: Event, actor: Actor = AGENT) -> None:
-        """Append events durably and fold them in. Raises Conflict where somebody else was first."""
-        drafts = [Draft(event, actor, self.run.spec.incident_id, self.run.id) for event in events]
-        for envelope in await self.world.journal.append(*drafts):
+        """Append what is held and these events durably, and fold them in. Raises Conflict where somebody else was first."""
+        held, self._held = self._held, []
+        recorded = await self.world.journal.append(*held, *self._drafts(events, actor))
+        for envelope in recorded[len(held) :]:
             self.run = after(self.run, envelope)
+        self._stored = self.run
+
+    async def flush(self) -> None:
+        """Append what is held."""
+        if self._held:
+            await self.record()
+
+    async def reload(self) -> bool:
+        """Look at the journal again after a Conflict, dropping what is held; whether it says anything new."""
+        known, self._held = self._stored, []
+        self.run = self._stored = fold(await self.world.journal.of_run(self.run.id))
+        return self.run != known
+
+    def _drafts(self, events: Iterable[Event], actor: Actor) -> list[Draft]:
+        return [Draft(event, actor, self.run.spec.incident_id, self.run.id) for event in events]

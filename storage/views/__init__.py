@@ -35,6 +35,7 @@ from domain.events import (
     ModeChanged,
     ModelAsked,
     ModelFailed,
+    PayloadHandled,
     PayloadReceived,
     PolicyLoaded,
     PolicyRejected,
@@ -60,6 +61,8 @@ def fold(db: sqlite3.Connection, at: Envelope) -> None:  # noqa: C901 – one li
     match at.event:
         case PayloadReceived():
             messages.received(db, at, at.event)
+        case PayloadHandled():
+            messages.handled(db, at, at.event)
         case IncidentOpened():
             incidents.opened(db, at, at.event)
         case AlertJoined():

@@ -6,7 +6,7 @@ import sqlite3
 
 from domain.codec import timestamp
 from domain.errors import Conflict, Duplicate
-from domain.events import Envelope, MessageFailed, MessageSent, MessageWanted, PayloadReceived
+from domain.events import Envelope, MessageFailed, MessageSent, MessageWanted, PayloadHandled, PayloadReceived
 from storage.views import incidents
 from storage.views.rules import must_change, text
 
@@ -20,6 +20,16 @@ def received(db: sqlite3.Connection, at: Envelope, event: PayloadReceived) -> No
         ),
         f"the payload {event.key} was received before",
         Duplicate,
+    )
+
+
+def handled(db: sqlite3.Connection, at: Envelope, event: PayloadHandled) -> None:
+    """Once: a payload is not handled twice."""
+    must_change(
+        db.execute(
+            "UPDATE inbox SET handled = 1 WHERE workspace = ? AND key = ? AND handled = 0", (at.workspace, event.key)
+        ),
+        f"the payload {event.key} was handled before, or never received",
     )
 
 
