@@ -35,7 +35,7 @@ BAD = "registry.acme.dev/shop/checkout:2.5.0"
 
 @pytest.fixture
 async def cluster() -> AsyncIterator[Cluster]:
-    async with Cluster(speed=20) as found, asyncio.timeout(60):
+    async with Cluster(speed=20) as found:
         yield found
 
 

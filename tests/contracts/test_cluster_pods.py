@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -18,7 +17,7 @@ IMAGE = "registry.acme.dev/lab/thing:1"
 
 @pytest.fixture
 async def cluster() -> AsyncIterator[Cluster]:
-    async with Cluster(speed=20, world=False) as found, asyncio.timeout(20):
+    async with Cluster(speed=20, world=False) as found:
         yield found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -31,7 +30,7 @@ GOOD, BAD = "registry.acme.dev/shop/checkout:2.4.1", "registry.acme.dev/shop/che
 
 @pytest.fixture
 async def cluster() -> AsyncIterator[Cluster]:
-    async with Cluster(speed=20) as found, asyncio.timeout(20):
+    async with Cluster(speed=20) as found:
         yield found
 
 
@@ -144,6 +143,25 @@ async def until_rolled(web: Http, since: str) -> list[Any]:
             if complete(states[-1]) and states[-1]["metadata"]["generation"] == 2:
                 break
     return states
+
+
+async def test_broken_pods_are_replaced_within_the_bounds_too(cluster: Cluster, web: Http) -> None:
+    strategy = {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    body = deployment_manifest("roll", BAD, replicas=3, strategy=strategy)
+    body["spec"]["template"]["spec"]["containers"][0]["readinessProbe"] = {"httpGet": {"port": 80}}
+    assert (await web.ask("POST", SHOP, body))[0] == 201
+    deployment = await cluster.until("Deployment", "shop", "roll", lambda d: d["status"].get("replicas") == 3)
+    since = deployment["metadata"]["resourceVersion"]
+    assert (await web.patch(f"{SHOP}/roll", image_patch("main", GOOD)))[0] == 200
+    states = await until_rolled(web, since)
+
+    def kept(status: dict[str, Any]) -> int:
+        """Old pods still there plus new ones that are available."""
+        counts = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "availableReplicas")]
+        return counts[0] - counts[1] + counts[2]
+
+    seen = [state["status"] for state in states if state["status"]["observedGeneration"] == 2]
+    assert min(map(kept, seen)) >= 3
 
 
 async def test_recreate_stops_the_old_pods_first(cluster: Cluster, web: Http) -> None:

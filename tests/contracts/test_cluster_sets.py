@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -21,7 +20,7 @@ IMAGE = "registry.acme.dev/lab/thing:1"
 
 @pytest.fixture
 async def cluster() -> AsyncIterator[Cluster]:
-    async with Cluster(speed=20, world=False) as found, asyncio.timeout(20):
+    async with Cluster(speed=20, world=False) as found:
         found.images[IMAGE] = Behaviour()
         yield found
 

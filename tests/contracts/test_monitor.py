@@ -13,10 +13,10 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.local.cluster import Cluster
+from bot.local.cluster import Behaviour, Cluster
 from bot.local.monitor import Monitor, fingerprint, healthy, rules
 from bot.local.scenarios import SCENARIOS
-from tests.contracts.cluster_support import MERGE, SHOP, http, image_patch
+from tests.contracts.cluster_support import MERGE, SHOP, http, image_patch, pod_manifest
 
 SCENARIO = {scenario.name: scenario for scenario in SCENARIOS}
 INTERVAL = 0.05
@@ -53,7 +53,7 @@ async def hook() -> AsyncIterator[Hook]:
 
 @pytest.fixture
 async def cluster() -> AsyncIterator[Cluster]:
-    async with Cluster(speed=10) as found, asyncio.timeout(30):
+    async with Cluster(speed=10) as found:
         yield found
 
 
@@ -173,6 +173,50 @@ async def test_an_alert_in_between_two_crashes_stays(cluster: Cluster, hook: Hoo
                 crashes = max(crashes, pod["status"]["containerStatuses"][0]["restartCount"])
             await asyncio.sleep(INTERVAL)
     assert all(payload["status"] == "firing" for payload in hook.got)
+
+
+def resolved(hook: Hook) -> set[str]:
+    return {a["labels"]["alertname"] for p in hook.got for a in p["alerts"] if a["status"] == "resolved"}
+
+
+async def looked(cluster: Cluster, looks: int) -> None:
+    """Waits until the monitor has looked that many times more; each look is two requests."""
+    monitors = "kubernetes-admin"
+    until = sum(asked.user == monitors for asked in cluster.asked) + 2 * looks
+    while sum(asked.user == monitors for asked in cluster.asked) < until:
+        await asyncio.sleep(INTERVAL)
+
+
+async def test_an_alert_stays_while_its_deployment_is_unwell_for_another_reason(
+    cluster: Cluster, hook: Hook, monitor: Monitor
+) -> None:
+    await SCENARIO["image-typo"].start(cluster)
+    await monitor.until_fired()
+    image = "registry.acme.dev/shop/web:5.8.0"
+    cluster.images[image] = Behaviour(not_ready="HTTP probe failed with statuscode: 503")
+    async with http(cluster) as client:
+        assert (await client.patch(f"{SHOP}/web", image_patch("web", image)))[0] == 200
+        typo = "labelSelector=app%3Dweb&fieldSelector=status.phase%3DPending"
+        while (await client.get(f"/api/v1/namespaces/shop/pods?{typo}"))["items"]:
+            await asyncio.sleep(INTERVAL)
+        await looked(cluster, 12)
+        assert resolved(hook) == set()
+        good = image_patch("web", "registry.acme.dev/shop/web:5.7.1")
+        assert (await client.patch(f"{SHOP}/web", good))[0] == 200
+        await monitor.until_resolved()
+    assert "KubeContainerWaiting" in resolved(hook)
+
+
+async def test_a_bare_pod_between_two_crashes_is_not_resolved(cluster: Cluster, hook: Hook, monitor: Monitor) -> None:
+    cluster.images["lab/thing:1"] = Behaviour(crash_exit_code=1, crash_after=1.2)
+    async with http(cluster) as client:
+        assert (await client.ask("POST", "/api/v1/namespaces/default/pods", pod_manifest("solo", "lab/thing:1")))[
+            0
+        ] == 201
+    payload = await monitor.until_fired()
+    assert "deployment" not in payload["commonLabels"]
+    await cluster.until("Pod", "default", "solo", lambda p: p["status"]["containerStatuses"][0]["restartCount"] >= 4)
+    assert resolved(hook) == set()
 
 
 async def test_an_unchanged_group_is_not_notified_again(cluster: Cluster, hook: Hook, monitor: Monitor) -> None:

@@ -17,7 +17,7 @@ BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 
 @pytest.fixture
 async def cluster() -> AsyncIterator[Cluster]:
-    async with Cluster(speed=20) as found, asyncio.timeout(20):
+    async with Cluster(speed=20) as found:
         yield found
 
 

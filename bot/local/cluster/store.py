@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bot.local.cluster.errors import already_exists, conflict, expired, not_found
+from bot.local.cluster.errors import already_exists, expired, not_found
 from bot.local.cluster.pace import timestamp
 from bot.local.cluster.resources import Obj, Resource
 
@@ -88,12 +88,8 @@ class Store:
         return {"apiVersion": resource.api_version, "kind": resource.kind} | new
 
     def update(self, resource: Resource, obj: Obj) -> Obj:
-        """Replaces an object. ApiError 404 when it is gone, 409 when its resourceVersion is not the present one.
-        Writing what is there already changes nothing."""
+        """Replaces an object; ApiError 404 when it is gone. Writing what is there already changes nothing."""
         before = self._present(resource, obj)
-        version = obj["metadata"].get("resourceVersion")
-        if version is not None and version != before["metadata"]["resourceVersion"]:
-            raise conflict(resource.plural, resource.group, obj["metadata"]["name"])
         new = copied(obj)
         new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"]
         if new == before:
