@@ -10,6 +10,7 @@ import pytest
 from domain.decisions import ApprovalState
 from domain.diagnosis import Confidence, Diagnosis, Evidence
 from domain.events import PayloadReceived
+from handlers.kit import Body, section
 from handlers.mentions import Turns
 from tests.contracts.test_slack_traps import delivered
 from tests.slack_harness import Bot, request_of, running
@@ -98,6 +99,20 @@ async def test_10_a_closed_channel_is_a_problem_that_ends_when_it_opens(tmp_path
         await bot.w.until(lambda: "waits" in str(bot.in_channel()))
         assert bot.sender.problems() == ()
         assert len([c for c in bot.w.calls if c.method == "chat.postMessage"]) <= tries + 1, "it never spins"
+
+
+@pytest.mark.parametrize("code", ["is_archived", "not_in_channel", "channel_not_found", "restricted_action"])
+async def test_10_a_refused_channel_is_tried_once_even_where_no_event_told_of_it(tmp_path: Path, code: str) -> None:
+    async with running(tmp_path) as bot:
+        bot.w.faults.fail("chat.postMessage", times=1000, kind=code)
+        await bot.chat.want("k", Body("x", (section("x"),)), channel=bot.w.channel("alerts"), priority=3)
+        await bot.sender.idle()
+        assert bot.sender.problems() == (
+            f"Slack channel {bot.w.channel('alerts')} takes no messages ({code}); 1 waiting",
+        )
+        await bot.chat.want("k2", Body("y", (section("y"),)), channel=bot.w.channel("alerts"), priority=3)
+        await bot.sender.idle()
+        assert [call.method for call in bot.w.calls].count("chat.postMessage") == 1
 
 
 @pytest.mark.parametrize("misfortune", ["archive", "kick_bot"])
