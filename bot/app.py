@@ -61,6 +61,7 @@ class _Opened:
     policy: PolicyFiles
     channels: Mapping[str, str]
     redactor: Redactor
+    model: Model
 
 
 @asynccontextmanager
@@ -112,7 +113,8 @@ async def _open(stack: AsyncExitStack, settings: Settings, clock: Callable[[], d
     policy = PolicyFiles(settings.agent_policy, tools.schemas(), variables(settings))
     await reload_policy(policy, journal)
     wanted = [settings.agent_channel, *(channel for channel, _ in _alert_bots(settings))]
-    return _Opened(slack, journal, toolbox, policy, await channels.resolve(slack.reading, wanted), _redactor(settings))
+    resolved = await channels.resolve(slack.reading, wanted)
+    return _Opened(slack, journal, toolbox, policy, resolved, _redactor(settings), _model(stack, settings))
 
 
 def _wire(
@@ -131,7 +133,7 @@ def _wire(
             chat=chat,
             directory=directory,
             tools={tool.name: tool for tool in opened.toolbox.tools},
-            model=_model(settings, rules),
+            model=opened.model,
             rules=rules,
             redactor=opened.redactor,
             policy=lambda: opened.policy.current,
@@ -197,12 +199,14 @@ async def _connect_slack(settings: Settings, http: ClientSession) -> slack_app.C
     return await slack_app.connect(token, settings.slack_api_url, http)
 
 
-def _model(settings: Settings, rules: Rules) -> Model:
+def _model(stack: AsyncExitStack, settings: Settings) -> Model:
     if settings.model == "rules":
-        return rules
+        return Rules()
     from bot.models.openai import connect  # heavy, and not needed where the rules answer alone
 
-    return connect(settings.openai_api_key.get_secret_value(), settings.openai_base_url, settings.openai_model)
+    model = connect(settings.openai_api_key.get_secret_value(), settings.openai_base_url, settings.openai_model)
+    stack.push_async_callback(model.aclose)
+    return model
 
 
 def _http_secret(settings: Settings) -> str:

@@ -191,7 +191,7 @@ class _Passage:
         call_id = "look-" + digest_of([name, text])[:10]
         call = self.run.calls.get(call_id)
         if call is None:
-            await self.journey.record(AnalysisPlanned((ToolCall(call_id, name, text),)))
+            self.journey.hold(AnalysisPlanned((ToolCall(call_id, name, text),)))
             call = self.run.calls[call_id]
         if call.result is None:
             if call.decision is None:

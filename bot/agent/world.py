@@ -60,7 +60,9 @@ class Journey:
             self._stored = self.run
         for draft in self._drafts(events, AGENT):
             self._held.append(draft)
-            self.run = after(self.run, Envelope(0, "", draft.incident_id, draft.run_id, self.world.clock(), "", draft.event))
+            self.run = after(
+                self.run, Envelope(0, "", draft.incident_id, draft.run_id, self.world.clock(), "", draft.event)
+            )
 
     async def record(self, *events: Event, actor: Actor = AGENT) -> None:
         """Append what is held and these events durably, and fold them in. Raises Conflict where somebody else was first."""

@@ -81,6 +81,10 @@ class OpenAIModel:
         """Drop a run's conversation."""
         self._conversations.pop(run_id, None)
 
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
     def _offer(self, tools: Sequence[ToolOffer]) -> tuple[bytes, str]:
         key = tuple(tool.name for tool in tools)
         if key not in self._tools:
@@ -108,7 +112,11 @@ class OpenAIModel:
                 )
                 completion = json.loads(response.content)
         except openai.APITimeoutError as error:
-            raise ModelError(f"did not answer within {REQUEST_SECONDS:.0f} s") from error
+            unreachable = isinstance(
+                error.__cause__, httpx2.ConnectTimeout
+            )  # a refused connection is one to the transport
+            sentence = "could not be reached" if unreachable else f"did not answer within {REQUEST_SECONDS:.0f} s"
+            raise ModelError(sentence) from error
         except openai.APIStatusError as error:
             raise ModelError(_status_sentence(error)) from error
         except openai.OpenAIError as error:
@@ -143,7 +151,11 @@ def connect(api_key: str, base_url: str, model: str, *, stream: bool = False) ->
     """A model behind a base URL. Nothing is sent until the first request."""
     import openai
 
-    client = openai.AsyncOpenAI(api_key=api_key, base_url=base_url, timeout=REQUEST_SECONDS, max_retries=1)
+    # the package's aiohttp transport costs half of its default one, whose pool looks at every connection for every request
+    http = openai.DefaultAioHttpClient(timeout=REQUEST_SECONDS)
+    client = openai.AsyncOpenAI(
+        api_key=api_key, base_url=base_url, http_client=http, timeout=REQUEST_SECONDS, max_retries=1
+    )
     return OpenAIModel(client, model, stream=stream)
 
 
