@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from bot import tools
 from bot.config import Settings, load
 from bot.policy_files import PolicyFiles, variables
+from bot.tools.kubernetes_access import READS, WRITES, Permission, lacking
 from domain.errors import AgentError
 from handlers import channels, checkup, slack_app
 from handlers.checkup import Answer
@@ -118,20 +118,29 @@ async def _cluster(settings: Settings) -> Answer:
         toolbox = await tools.connect(settings.kubeconfig, settings.environment)
     except AgentError as error:
         return Answer("kubernetes", ok=False, sentence=str(error), fix="check KUBECONFIG")
+    client = toolbox.clients.kubernetes
+    if client is None:
+        return Answer("kubernetes", ok=True, sentence=" ".join(toolbox.notes))
     try:
-        if toolbox.notes:
-            return Answer("kubernetes", ok=True, sentence=" ".join(toolbox.notes))
-        listing: Any = next(tool for tool in toolbox.tools if tool.name == "kubernetes_list")
         async with asyncio.timeout(CLUSTER_SECONDS):
-            found = await listing.read({"kind": "Deployment"})
-        return Answer(
-            "kubernetes", ok=True, sentence=f"reachable; {len(found.get('items', ()))} Deployments can be read"
-        )
+            blind, bound = await lacking(client, READS), await lacking(client, WRITES)
     except (AgentError, TimeoutError) as error:
-        fix = "apply deploy/rbac.yaml, or check the address in KUBECONFIG"
+        fix = "check the address in KUBECONFIG and that this machine reaches it"
         return Answer("kubernetes", ok=False, sentence=str(error) or "no answer in time", fix=fix)
     finally:
         await toolbox.close()
+    if blind:
+        fix = "apply the read role of deploy/rbac.yaml"
+        return Answer("kubernetes", ok=False, sentence=f"it may not {_permissions(blind)}", fix=fix)
+    if bound:
+        sentence = f"everything can be read; cluster-wide it may not {_permissions(bound)} (fine where roles are per namespace)"
+        return Answer("kubernetes", ok=True, sentence=sentence)
+    return Answer("kubernetes", ok=True, sentence="everything can be read, and changed in every namespace")
+
+
+def _permissions(permissions: Sequence[Permission]) -> str:
+    listed = [f"{permission.verb} {permission.rule[1]}" for permission in permissions]
+    return ", ".join(listed[:6]) + (f" and {len(listed) - 6} more" if len(listed) > 6 else "")
 
 
 async def _model(settings: Settings) -> Answer:
