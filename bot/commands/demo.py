@@ -63,10 +63,12 @@ async def _wait(world: Stage, scenario: Scenario) -> int:
 
 
 async def _tell(world: Stage) -> None:
-    """The transcript as it happens."""
+    """The transcript as it happens; once the incident is over, Mara asks what it was worth."""
     with world.app.journal.subscribe() as events:
         async for envelope in events:
             _print(envelope)
+            if isinstance(envelope.event, IncidentResolved):
+                await world.workspace.command("Mara Lindqvist", "incidents", "roi 7d")
 
 
 async def _auto(world: Stage, scenario: Scenario) -> int:
