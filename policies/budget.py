@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from domain.runs import Call, Run, ToolCall
 
@@ -86,10 +87,14 @@ def repeated(run: Run, call: ToolCall) -> str:
     A call that failed once may be tried once more.
     """
     same, failures = _identity(call), 0
-    for earlier in reversed(list(run.calls.values())):
+    for earlier in reversed(list(takewhile(lambda other: other.call.id != call.id, run.calls.values()))):
         if earlier.execution is not None:
             return ""
-        if earlier.call.id == call.id or earlier.result is None or _identity(earlier.call) != same:
+        if _identity(earlier.call) != same:
+            continue
+        if earlier.result is None:
+            if call.id in run.calls and run.calls[call.id].step == earlier.step:
+                return f"{call.tool} is called with these arguments in this turn already."
             continue
         if earlier.result.ok:
             cited = f" as {earlier.result.evidence_id}" if earlier.result.evidence_id else ""

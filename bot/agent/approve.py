@@ -15,7 +15,7 @@ from domain.errors import ChatError, ToolError
 from domain.events import ApprovalClosed, ApprovalRequested, DecisionMade, Event
 from domain.ports import Person, WriteTool
 from domain.runs import Call, Run
-from policies import approvers
+from policies import approvers, budget
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,8 @@ async def recheck(journey: Journey, call: Call, tool: WriteTool) -> Blocked | Ac
         action = await observe(request.action, tool)
     except ToolError as error:
         return Blocked(f"the target could not be looked at again: {error}", ApprovalState.CANCELLED)
+    if spent := budget.out_of_actions(journey.run):
+        return Blocked(spent.rstrip("."), ApprovalState.CANCELLED)
     _, decision = await decide(world, journey.run, action)
     if decision.outcome is Outcome.DENY:
         return Blocked(f"policy now denies it: {decision.reason}", ApprovalState.CANCELLED)

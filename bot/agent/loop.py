@@ -19,9 +19,10 @@ from bot import metrics
 from bot.agent import approve, execute
 from bot.agent.outcome import outcome_of, result_of, work_unit
 from bot.agent.reading import LOOK_SECONDS, READ_SECONDS, read
-from bot.agent.step import is_write, propose
+from bot.agent.step import decide, decided, failed, is_write, propose
 from bot.agent.world import Journey, World, log
 from bot.analyzers import Reading, analyze
+from domain.actions import Action
 from domain.canonical import canonical, digest_of, plain
 from domain.decisions import ApprovalState, ExecutionOutcome, Outcome
 from domain.errors import AgentError, Conflict, ModelError
@@ -42,7 +43,6 @@ from domain.runs import Answer, Call, Run, RunOutcome, RunStatus, ToolCall, Tool
 from policies import budget
 
 ANALYSIS_SECONDS = 20.0
-MODEL_SECONDS = 90.0
 PROGRESS_EVERY_SECONDS = 2.0
 
 
@@ -244,6 +244,8 @@ class _Passage:
                 await approve.close(self.journey, call, checked)
                 return checked.state is not None
             action = replace(checked, why=action.why)
+        elif not await self._still_allowed(call, action):
+            return True
         await execute.start(self.journey, call, action)
         await approve.show(self.journey, call)
         await self.show(final=True)
@@ -252,6 +254,16 @@ class _Passage:
             await execute.run(self.journey, started, tool)
             await approve.show(self.journey, call)
         return True
+
+    async def _still_allowed(self, call: Call, action: Action) -> bool:
+        """An allow is as old as its decision: other changes, a pause or a restart may lie between. Else that is recorded."""
+        if refusal := budget.out_of_actions(self.run):
+            await self.journey.record(failed(call.call, refusal))
+            return False
+        _, decision = await decide(self.world, self.run, action)
+        if decision.outcome is not Outcome.ALLOW:
+            await self.journey.record(*await decided(self.journey, call.call, action))
+        return decision.outcome is Outcome.ALLOW
 
     async def _recover(self, call: Call) -> None:
         if call.execution is not None:
@@ -285,10 +297,10 @@ class _Passage:
         )
         began = time.perf_counter()
         try:
-            async with asyncio.timeout(MODEL_SECONDS):
+            async with asyncio.timeout(self.world.model_seconds):
                 answer = await request.send()
         except (ModelError, TimeoutError) as error:
-            reason = str(error) or f"did not answer within {MODEL_SECONDS:.0f} s"
+            reason = str(error) or f"did not answer within {self.world.model_seconds:.0f} s"
             metrics.model_seconds.labels(model.name, "error").observe(time.perf_counter() - began)
             log.warning("the model failed", extra={"run_id": self.run.id, "model": model.name, "reason": reason})
             await self.journey.record(ModelFailed(step, model.name, self.world.redactor.text(reason).text))

@@ -10,9 +10,9 @@ from typing import Any, TypeGuard
 from bot import metrics
 from bot.agent.world import Journey, World
 from domain.actions import Action, Effect, Mode
-from domain.canonical import digest_of, plain
-from domain.decisions import Decision, Outcome
-from domain.errors import ArgumentsRefused, ChatError, ToolError
+from domain.canonical import canonical, digest_of, plain
+from domain.decisions import ApprovalState, Decision, Outcome, Verdict, Vote
+from domain.errors import ArgumentsRefused, BadInput, ChatError, ToolError
 from domain.events import DecisionMade, Event, ToolCallFinished, ToolCallRefused
 from domain.ports import Tool, WriteTool
 from domain.runs import Call, Run, ToolCall, ToolResult
@@ -29,7 +29,8 @@ async def propose(journey: Journey, call: Call) -> list[Event]:
         return [_refused(asked, _unknown_tool(asked.tool, journey.world.tools))]
     try:
         understood = tool.understand(parse_arguments(asked.arguments))
-    except ArgumentsRefused as error:
+        canonical(understood.arguments)  # what the journal cannot hold must not get further than this
+    except BadInput as error:
         return [_refused(asked, f"unusable arguments: {error}")]
     repeated = budget.repeated(journey.run, asked)
     if repeated:
@@ -145,7 +146,9 @@ async def _said_already(journey: Journey, action: Action) -> str:
     """Why people are not asked this: somebody said no to it, or it is being asked in this incident right now."""
     journal, incident_id = journey.world.journal, journey.run.spec.incident_id
     arguments = plain(action.arguments)
-    vote = await journal.refused(action.tool, action.target.key, digest_of(arguments))
+    vote = await journal.refused(action.tool, action.target.key, digest_of(arguments)) or _denied_here(
+        journey.run, action
+    )
     if vote is not None:
         reason = f": {vote.reason}" if vote.reason else ""
         return f"{vote.name or vote.user} denied the same action on the same target{reason}. It is not asked again."
@@ -154,6 +157,17 @@ async def _said_already(journey: Journey, action: Action) -> str:
         if (asked.tool, asked.target.key, plain(asked.arguments)) == (action.tool, action.target.key, arguments):
             return f"The same change waits for a decision already ({approval.request.id}). It is not asked twice."
     return ""
+
+
+def _denied_here(run: Run, action: Action) -> Vote | None:
+    """The no to the same change within this run, which may belong to no incident."""
+    for call in run.calls.values():
+        approval, earlier = call.approval, call.action
+        if approval is None or earlier is None or approval.state is not ApprovalState.DENIED:
+            continue
+        if (earlier.tool, earlier.target.key, earlier.arguments) == (action.tool, action.target.key, action.arguments):
+            return next((vote for vote in reversed(approval.votes) if vote.verdict is Verdict.DENY), None)
+    return None
 
 
 async def _groups_of(world: World, user: str) -> tuple[str, ...]:

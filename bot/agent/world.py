@@ -35,6 +35,7 @@ class World:
     mode: Callable[[], Mode]
     paused: Callable[[], str]
     clock: Callable[[], datetime]
+    model_seconds: float = 90.0
 
     def model_of(self, run: Run) -> Model:
         """The run's model; the rules where it asked for them or its model has failed."""

@@ -103,6 +103,12 @@ def test_a_call_is_not_a_repeat_of_itself_or_of_one_without_answer() -> None:
     assert budget.repeated(waiting, ToolCall("b", "kubernetes_get", "{}")) == ""
 
 
+def test_of_the_same_calls_in_one_turn_only_the_first_is_made() -> None:
+    twins = with_calls(call("a", ok=None), call("b", ok=None))
+    assert budget.repeated(twins, ToolCall("a", "kubernetes_get", "{}")) == ""
+    assert "in this turn already" in budget.repeated(twins, ToolCall("b", "kubernetes_get", "{}"))
+
+
 def test_arguments_that_are_no_json_are_compared_as_text() -> None:
     assert budget.repeated(with_calls(call("a", "{nonsense")), ToolCall("b", "kubernetes_get", "{nonsense"))
     assert budget.repeated(with_calls(call("a", "[" * 100_000)), ToolCall("b", "kubernetes_get", "{}")) == ""
