@@ -56,13 +56,14 @@ def slug(heading: str) -> str:
 
 
 def example() -> dict[str, tuple[str, bool, str]]:
-    """Setting -> value, whether its line is commented out, and the comment above it, which settings in a row share."""
+    """Setting -> value, whether its line is commented out, and the comment above it (one system's settings share it)."""
     found: dict[str, tuple[str, bool, str]] = {}
     comment, in_a_row = "", False
     for line in text(".env.example").splitlines():
         setting = re.fullmatch(r"(#?)([A-Z][A-Z_]+)=(.*)", line)
         if setting:
-            found[setting[2]] = (setting[3], bool(setting[1]), comment)
+            shared = "" if in_a_row and setting[2].startswith("AGENT_") else comment
+            found[setting[2]] = (setting[3], bool(setting[1]), shared)
         else:
             words = line if line.startswith("# ") and "---" not in line else ""
             comment = words if in_a_row or not words else comment + words
