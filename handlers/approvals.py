@@ -20,7 +20,8 @@ from domain.errors import AgentError, BadInput
 from handlers import dialogs, kit
 from handlers.cards_approval import word_of
 from handlers.kit import Block, Body
-from handlers.services import Services, actor, where
+from handlers.payloads import actor, key_of, where
+from handlers.services import Services
 from handlers.slack_errors import FAILURES, code_of
 
 _EDIT_PATIENCE_S = 2.0  # Slack shows an error in the dialog only when it hears of it within three seconds
@@ -99,7 +100,7 @@ async def _open(services: Services, body: Payload, view: Block) -> None:
     user, channel, _ = where(body)
     await services.shown("dialog", user, channel, view)
     try:
-        await services.client.views_open(trigger_id=body["trigger_id"], view=view)
+        await services.client.views_open(trigger_id=str(body.get("trigger_id") or ""), view=view)
     except FAILURES as error:
         raise BadInput(f"The dialog could not be opened ({code_of(error)}). Please click again.") from error
 
@@ -150,11 +151,13 @@ async def _edited(services: Services, ack: AsyncAck, body: Payload) -> None:
     except TimeoutError:
         await ack()
         services.do(f"view:{body['view']['id']}", "", body, lambda: _finish(work))
+        return
     except AgentError as error:
         await ack()
         await services.tell(body, str(error))
     else:
         await ack()
+    await services.handled(key_of(body))
 
 
 async def _finish(work: asyncio.Task[None]) -> None:

@@ -12,15 +12,15 @@ from typing import Any
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from domain.actions import Mode
-from domain.errors import AgentError, BadInput, ChatError
+from domain.errors import AgentError, BadInput, ChatError, JournalError
 from domain.ports import Question, Receipt
 from domain.runs import Origin
 from handlers import cards_info, kit
 from handlers.approvals import explained
 from handlers.chat import root_key, settle
-from handlers.inbox import key_of
 from handlers.kit import Body
-from handlers.services import Services, actor, failure, where
+from handlers.payloads import actor, key_of, where
+from handlers.services import Services, failure
 from handlers.slack_errors import FAILURES
 
 Payload = dict[str, Any]
@@ -37,16 +37,13 @@ def register(app: AsyncApp, services: Services) -> None:
     @app.command("/agent")
     async def on_command(ack: AsyncAck, body: Payload) -> None:
         name, rest = parsed(str(body.get("text") or ""))
-        user, channel, _ = where(body)
         settled = ready.get(name) or _unknown(name, services)
         if settled is None:
             await ack()
         else:
             await ack(text=settled.text, blocks=list(settled.blocks), response_type="ephemeral")
-            shown = {"text": settled.text, "blocks": list(settled.blocks)}
-            services.do(f"shown:{key_of(body)}", "", body, lambda: services.shown("command", user, channel, shown))
-        if name in _ANSWERS:
-            services.do(key_of(body), "", body, lambda: _answer(services, body, name, rest), urgent=name in _URGENT)
+        lane = key_of(body)
+        services.do(lane, "", body, lambda: _answer(services, body, name, rest, settled), urgent=name in _URGENT)
 
 
 def parsed(text: str) -> tuple[str, str]:
@@ -73,9 +70,16 @@ def _unknown(name: str, services: Services) -> Body | None:
     return settle(at_once, services.redact) if at_once else None
 
 
-async def _answer(services: Services, body: Payload, name: str, rest: str) -> None:
+async def _answer(services: Services, body: Payload, name: str, rest: str, shown: Body | None) -> None:
+    if shown:
+        user, channel, _ = where(body)
+        await services.shown("command", user, channel, {"text": shown.text, "blocks": list(shown.blocks)})
+    if name not in _ANSWERS:
+        return
     try:
         said = await _ANSWERS[name](services, body, rest)
+    except JournalError:
+        raise
     except AgentError as error:
         said = kit_body(str(error))
     except Exception as error:  # noqa: BLE001  # the Slack boundary

@@ -8,7 +8,8 @@ from slack_bolt.async_app import AsyncApp
 
 from handlers import cards_info
 from handlers.chat import redacted
-from handlers.services import Services, where
+from handlers.payloads import where
+from handlers.services import Services
 from handlers.slack_errors import FAILURES, code_of, log
 
 

@@ -12,17 +12,16 @@ from typing import Any
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.response import BoltResponse
 
-from domain.canonical import digest_of, plain
-from domain.decisions import Actor
+from domain.canonical import plain
 from domain.errors import Duplicate
 from domain.events import Draft, PayloadReceived
-from handlers.services import Services, actor, where
+from handlers.payloads import also_of, key_of, sender_of, surface_of
+from handlers.services import REPLAYED, Services
 
 _SECRET = frozenset({"token", "response_url", "response_urls", "trigger_id", "authorizations", "bot_access_token"})
 _IDS = frozenset(
     {"type", "action_id", "block_id", "id", "ts", "thread_ts", "event_ts", "action_ts", "message_ts", "team_id"}
 )
-_NEW_MESSAGE = frozenset({"", "bot_message", "file_share", "thread_broadcast", "me_message"})
 
 
 def register(app: AsyncApp, services: Services) -> None:
@@ -32,51 +31,14 @@ def register(app: AsyncApp, services: Services) -> None:
     async def durable(body: dict[str, Any], next: Callable[[], Awaitable[BoltResponse]]) -> BoltResponse | None:  # noqa: A002  # bolt's name
         if body.get("type") == "url_verification" or body.get("ssl_check"):
             return await next()
+        if REPLAYED.get():
+            return await next()  # it is in the journal already
         event = PayloadReceived(key_of(body), surface_of(body), recorded(body, services), also_of(body))
         try:
             await services.journal.append(Draft(event, sender_of(body)))
         except Duplicate:
             return BoltResponse(status=200)
         return await next()
-
-
-def key_of(body: Mapping[str, Any]) -> str:
-    """What is the same when Slack sends the same thing again, and different otherwise."""
-    if body.get("event_id"):
-        return f"event:{body['event_id']}"
-    user, channel, _ = where(body)
-    if body.get("command"):
-        return f"command:{body.get('trigger_id')}:{user}"
-    actions = body.get("actions") or []
-    if actions:
-        container = body.get("container") or {}
-        place = container.get("message_ts") or container.get("view_id") or ""
-        return f"action:{channel}:{place}:{actions[0].get('action_ts')}:{actions[0].get('action_id')}:{user}"
-    # submissions and shortcuts: the trigger is theirs alone
-    return f"{body.get('type')}:{body.get('trigger_id')}:{user}:{digest_of(plain(body.get('view') or {}))[:16]}"
-
-
-def also_of(body: Mapping[str, Any]) -> str:
-    """The second name of a new message: a mention is both app_mention and message."""
-    event = body.get("event") or {}
-    if event.get("type") not in ("message", "app_mention") or str(event.get("subtype") or "") not in _NEW_MESSAGE:
-        return ""
-    return f"{body.get('team_id')}:{event.get('channel')}:{event.get('ts')}"
-
-
-def surface_of(body: Mapping[str, Any]) -> str:
-    """What kind of thing it is: an event's type, or command, block_actions, view_submission, message_action."""
-    event = body.get("event") or {}
-    return str(event.get("type") or ("command" if body.get("command") else body.get("type") or "unknown"))
-
-
-def sender_of(body: Mapping[str, Any]) -> Actor:
-    """Whom the payload is attributed to."""
-    event = body.get("event") or {}
-    if event.get("bot_id"):
-        return Actor("bot", str(event["bot_id"]))
-    who = actor(body)
-    return who if who.id else Actor("system", "slack")
 
 
 def recorded(body: Mapping[str, Any], services: Services) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from domain.ports import Question
 from domain.runs import Origin
 from handlers import alerts, kit
 from handlers.commands import permalink, writable
-from handlers.inbox import also_of, key_of
 from handlers.kit import Body
-from handlers.services import Services, where
+from handlers.payloads import also_of, key_of, where
+from handlers.services import Services
 from handlers.slack_errors import FAILURES, code_of, log
 
 Payload = dict[str, Any]

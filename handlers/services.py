@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
-from domain.decisions import SYSTEM, Actor
-from domain.errors import AgentError
-from domain.events import Draft, SurfaceShown
+from domain.decisions import SYSTEM
+from domain.errors import AgentError, Conflict, JournalError
+from domain.events import Draft, PayloadHandled, SurfaceShown
 from domain.ports import Chat, ControlPlane, Journal
 from handlers import kit
 from handlers.chat import settle
 from handlers.directory import SlackDirectory
 from handlers.kit import Body
+from handlers.payloads import key_of, where
 from handlers.sender import Sender
 from handlers.slack_errors import FAILURES, code_of, log
 from handlers.work import Job, Work
+
+REPLAYED: ContextVar[str] = ContextVar("replayed", default="")
+"""The inbox key of the recorded payload that is being handled again; empty for what comes from Slack."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +64,26 @@ class Services:
 
     def do(self, lane: str, ts: str, payload: Mapping[str, Any], job: Job, *, urgent: bool = False) -> None:
         """Run `job` after its ack, in the lane's order; the person who caused it hears of a failure."""
-        self.work.submit(lane, ts, lambda: self._guarded(payload, job), urgent=urgent)
+        key = REPLAYED.get() or key_of(payload)
+        self.work.submit(lane, ts, lambda: self._guarded(payload, key, job), urgent=urgent)
 
-    async def _guarded(self, payload: Mapping[str, Any], job: Job) -> None:
+    async def _guarded(self, payload: Mapping[str, Any], key: str, job: Job) -> None:
         try:
             await job()
+        except JournalError as error:
+            # nothing was done; after the next start it is taken up again (recovery.py)
+            log.error("the journal refuses: %s", error)
+            return
         except AgentError as error:
             await self.tell(payload, str(error))
         except Exception as error:  # noqa: BLE001  # the Slack boundary: a person gets a sentence, the log the traceback
             await self.tell(payload, failure(error))
+        await self.handled(key)
+
+    async def handled(self, key: str) -> None:
+        """What the payload asked for was done or refused."""
+        with suppress(Conflict):
+            await self.journal.append(Draft(PayloadHandled(key), SYSTEM))
 
     async def tell(self, payload: Mapping[str, Any], said: str | Body) -> None:
         """Answer the person behind a payload, visible to them alone: in the channel, else through the response URL."""
@@ -113,28 +130,3 @@ def failure(error: BaseException) -> str:
     error_id = secrets.token_hex(4)
     log.error("unexpected error %s", error_id, exc_info=error)
     return f"Something went wrong on my side (error {error_id}). The log has the details under that number."
-
-
-def where(payload: Mapping[str, Any]) -> tuple[str, str, str]:
-    """The user, channel and thread that a payload of any kind comes from; only what Slack itself vouches for."""
-    event = payload.get("event")
-    if isinstance(event, Mapping):
-        return str(event.get("user") or ""), str(event.get("channel") or ""), str(event.get("thread_ts") or "")
-    user = payload.get("user") or {}
-    channel = payload.get("channel") or {}
-    container = payload.get("container") or {}
-    message = payload.get("message") or {}
-    thread_ts = str(container.get("thread_ts") or message.get("thread_ts") or "")
-    if payload.get("command"):
-        return str(payload.get("user_id") or ""), str(payload.get("channel_id") or ""), ""
-    return str(user.get("id") or ""), str(channel.get("id") or container.get("channel_id") or ""), thread_ts
-
-
-def actor(payload: Mapping[str, Any]) -> Actor:
-    """The person behind a payload; the id is Slack's, never from text."""
-    user = payload.get("user") or {}
-    name = str(user.get("name") or user.get("username") or payload.get("user_name") or "") if user or payload else ""
-    return Actor("person", where(payload)[0], name)
-
-
-Listener = Callable[..., Awaitable[None]]

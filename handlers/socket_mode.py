@@ -13,6 +13,7 @@ from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from domain.errors import AgentError, ChatError, SettingsError
+from handlers import recovery
 from handlers.services import Services
 from handlers.slack_errors import FAILURES, code_of, log
 from handlers.work import order
@@ -48,6 +49,8 @@ class SocketMode:
             code = code_of(error)
             fix = "create an app-level token with connections:write under Basic Information"
             raise ChatError(f"Slack does not accept SLACK_APP_TOKEN ({code}): {fix}.", code=code) from error
+        if again := await recovery.replay(self._app, self._services):
+            log.info("handled %d payloads again that a crash had left", again)
         self._handler = AsyncSocketModeHandler(
             self._app, self._token, web_client=client, logger=log, ping_interval=self._ping_s
         )

@@ -17,11 +17,13 @@ from bot.local.workspace import Workspace
 from domain.errors import ChatError, SettingsError
 from domain.events import Draft, Envelope, PayloadReceived
 from handlers import kit
+from handlers.cards_approval import value_of
 from handlers.kit import Body
+from handlers.payloads import also_of, key_of, surface_of
 from handlers.slack_app import build, checked_url, connect, events_route
 from handlers.socket_mode import SocketMode
 from handlers.work import Work, order
-from tests.slack_harness import Bot, running
+from tests.slack_harness import Bot, request_of, running
 
 
 async def payloads(bot: Bot, surface: str = "") -> list[PayloadReceived]:
@@ -103,6 +105,45 @@ async def test_3_the_ack_leaves_only_after_the_payload_is_durable(tmp_path: Path
         gate.open.set()
         assert await click == {}
         assert [event.surface for event in await payloads(bot, "block_actions")] == ["block_actions"]
+
+
+async def test_3_what_was_acknowledged_before_a_crash_is_handled_after_it_and_once(tmp_path: Path) -> None:
+    async with Workspace() as w:
+        async with running(tmp_path, w) as bot:
+            ts = await bot.card()
+            await w.say("mara", "incidents", "@agent answered before")
+            await delivered(bot)
+            for payload in (
+                {"type": "event_callback", "team_id": w.team_id, "event_id": "Ev1", "event": mention(w, "lost?")},
+                left_click(w, ts),
+            ):
+                event = PayloadReceived(key_of(payload), surface_of(payload), payload, also_of(payload))
+                await bot.journal.append(Draft(event))
+        for _ in range(2):
+            async with running(tmp_path, w) as bot:
+                await bot.settled()
+                if bot.plane.questions:
+                    assert [question.text for question in bot.plane.questions] == ["lost?"]
+                    assert bot.plane.executed == ["a1"]
+        assert not bot.plane.questions, "the second start finds nothing left"
+
+
+def mention(w: Workspace, text: str) -> dict[str, str]:
+    said = {"text": f"<@{w.bot_user_id}> {text}", "user": w.user("mara"), "channel": w.channel("incidents")}
+    return {"type": "app_mention", "ts": "1700000000.000100", "event_ts": "1700000000.000100", **said}
+
+
+def left_click(w: Workspace, ts: str) -> dict[str, object]:
+    """An approval that was recorded, and of which nothing came."""
+    action = {"type": "button", "action_id": "approval.approve", "block_id": "b", "action_ts": "1.5"}
+    return {
+        "type": "block_actions",
+        "team": {"id": w.team_id},
+        "user": {"id": w.user("mara"), "name": "mara", "team_id": w.team_id},
+        "channel": {"id": w.channel("incidents")},
+        "container": {"type": "message", "message_ts": ts, "channel_id": w.channel("incidents")},
+        "actions": [action | {"value": value_of(request_of())}],
+    }
 
 
 async def test_3_work_of_one_channel_is_done_in_the_order_of_ts_not_of_arrival() -> None:
