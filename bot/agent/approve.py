@@ -112,7 +112,10 @@ async def ask_again(journey: Journey, call: Call, reason: str) -> None:
     tool = world.tools[call.call.tool]
     if request is None:
         return
-    action = await observe(request.action, tool)  # type: ignore[arg-type]  # a call that asks is a write
+    try:
+        action = await observe(request.action, tool)  # type: ignore[arg-type]  # a call that asks is a write
+    except ToolError:
+        return  # it is gone meanwhile: the closed request is the call's end
     situation, decision = await decide(world, journey.run, action)
     await journey.record(DecisionMade(call.call.id, action, decision, situation))
     if decision.outcome is not Outcome.DENY:
