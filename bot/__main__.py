@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     runs.add_argument("run", nargs="?", metavar="RUN")
     runs.add_argument("--json", action="store_true", help="as JSON")
     _audit(commands.add_parser("audit", help="the journal's proof"))
-    _policy(commands.add_parser("policy", help="check and explain the policy"))
+    _policy(commands.add_parser("policy", help="check, test, explain and back-test the policy"))
     roi = commands.add_parser("roi", help="what the work cost and saved, from the journal's rows")
     roi.add_argument("--since", default="7d", metavar="PERIOD", help="such as 24h, 7d or 30d (default 7d)")
     roi.add_argument("--json", action="store_true", help="as JSON")
@@ -95,6 +95,13 @@ def _policy(policy: argparse.ArgumentParser) -> None:
     explain = actions.add_parser("explain", help="what it says of an action, rule by rule")
     explain.add_argument("situation", metavar="ACTION.json", help="tool, args, target and whatever facts are known")
     explain.add_argument("--policy", default="", metavar="PATH", help="another folder than AGENT_POLICY")
+    backtest = actions.add_parser("backtest", help="what another policy would have decided, over recorded decisions")
+    backtest.add_argument("--policy", required=True, metavar="PATH", help="the folder of the policy to try")
+    backtest.add_argument("--since", default="30d", metavar="PERIOD", help="such as 24h, 7d or 4w (default 30d)")
+    backtest.add_argument("--json", action="store_true", help="as JSON")
+    backtest.add_argument(
+        "--counterfactual", action="store_true", help="recompute rates and trust from the decisions that change"
+    )
 
 
 if __name__ == "__main__":

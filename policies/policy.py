@@ -18,7 +18,17 @@ from policies.rules import PROTECTED_NAMESPACES, Branch, Invariant, Match, Polic
 from policies.schema import FACTS, ToolSchema
 from policies.source import Problem, Unreadable, read
 
-__all__ = ["Policy", "Rule", "ToolSchema", "base_situation", "load", "nothing_in_force", "run_test", "situation_of"]
+__all__ = [
+    "Policy",
+    "Rule",
+    "ToolSchema",
+    "base_situation",
+    "laid_over_base",
+    "load",
+    "nothing_in_force",
+    "run_test",
+    "situation_of",
+]
 
 MAX_RULES = 500
 MAX_PROBLEMS = 50
@@ -160,14 +170,19 @@ def base_situation(policy: Policy, tool: str) -> dict[str, Any]:
 
 
 def situation_of(policy: Policy, test: Test) -> dict[str, Any]:
-    """The situation that a test describes: its facts over the base; what its arguments name is the target as well."""
-    tool = test.given["tool"]
+    """The situation that a test describes."""
+    return laid_over_base(
+        policy, test.given["tool"], {root: values for root, values in test.given.items() if root != "tool"}
+    )
+
+
+def laid_over_base(policy: Policy, tool: str, given: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """These facts over the base; what the arguments name is the target as well."""
     facts = base_situation(policy, tool)
-    named = {key: value for key, value in test.given.get("args", {}).items() if key in ("namespace", "kind", "name")}
+    named = {key: value for key, value in given.get("args", {}).items() if key in ("namespace", "kind", "name")}
     facts["target"] |= named | ({"system": "kubernetes"} if tool.startswith("kubernetes_") else {})
-    for root, values in test.given.items():
-        if root != "tool":
-            facts[root] |= values
+    for root, values in given.items():
+        facts[root] |= values
     return facts
 
 

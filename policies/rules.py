@@ -96,6 +96,11 @@ class Rule:
         object.__setattr__(self, "expired", _detailed(miss, f"expired on {self.expires_on}"))
         object.__setattr__(self, "not_held", _detailed(miss, "its condition is false"))
 
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """What it says, by name: its id, and `id/else` where it has another side."""
+        return (self.id, f"{self.id}/else") if self.otherwise else (self.id,)
+
 
 def _detailed(verdict: RuleVerdict, detail: str) -> RuleVerdict:
     return RuleVerdict(verdict.rule, verdict.decision, verdict.result, verdict.mode, detail)

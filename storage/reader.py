@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ from domain.errors import JournalError
 from domain.events import Envelope, PayloadReceived
 from domain.ports import Message, RunRow
 from domain.work import Rollup
-from storage import rollups, rows
+from storage import decisions, rollups, rows
 from storage.database import Connection, check, looking_at, projections, read_only, scripts, sentence, workspaces
 from storage.views import ENVELOPE, current, envelope
 
@@ -188,6 +189,21 @@ class Reader:
     async def rollup(self, since: datetime, until: datetime) -> Rollup:
         """What the work of a period cost and saved: from `since` up to, not including, `until`."""
         return await self._read(lambda db: rollups.rollup(db, self._workspace, since, until))
+
+    async def count_decisions(self, since: datetime) -> int:
+        """How many decisions were recorded from then on."""
+        return await self._read(lambda db: decisions.count(db, self._workspace, timestamp(since)))
+
+    async def decisions(self, since: datetime) -> AsyncIterator[decisions.RecordedDecision]:
+        """Every decision recorded from then on, oldest first, with what became of it; one page at a time in memory."""
+        place: decisions.Place = (timestamp(since), -1)
+        while True:
+            page = await self._read(partial(decisions.page, workspace=self._workspace, after=place))
+            for each in page:
+                yield each
+            if len(page) < decisions.PAGE:
+                return
+            place = (timestamp(page[-1].at), page[-1].seq)
 
     # --- how it is read -----------------------------------------------------------------------------------------------
 
