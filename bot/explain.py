@@ -8,8 +8,8 @@ from typing import Any
 
 from bot.agent.step import is_write, observe
 from bot.agent.world import World
-from domain.actions import Action, Mode, Target
-from domain.decisions import Approval, Decision, Execution, RuleVerdict
+from domain.actions import Action, Mode, Target, digest
+from domain.decisions import Approval, ApprovalRequest, Decision, Execution, RuleVerdict
 from domain.errors import BadInput
 from domain.events import DecisionMade
 from domain.runs import Origin, RunSpec
@@ -32,7 +32,7 @@ async def why(world: World, reference: str) -> str:
         ),
         *_executed(approval.execution),
     ]
-    facts = await _facts(world, request.run_id, request.call_id)
+    facts = await _facts(world, request)
     return "\n".join([*lines, *facts])
 
 
@@ -81,10 +81,11 @@ async def _find(world: World, reference: str) -> Approval:
     return found[0]
 
 
-async def _facts(world: World, run_id: str, call_id: str) -> list[str]:
-    for envelope in await world.journal.of_run(run_id):
+async def _facts(world: World, request: ApprovalRequest) -> list[str]:
+    """What this very decision was made on: an edit or a target that moved is decided afresh, on other facts."""
+    for envelope in await world.journal.of_run(request.run_id):
         event = envelope.event
-        if isinstance(event, DecisionMade) and event.call_id == call_id:
+        if isinstance(event, DecisionMade) and digest(event.action, event.decision.policy_hash) == request.digest:
             return [f"{root}: {_flat(event.situation[root])}" for root in event.situation if event.situation[root]]
     return []
 

@@ -117,6 +117,8 @@ class Intake:
         for incident_id in opened:
             self._open.close(incident_id)
         for entry in closed:
+            if entry.incident.id in opened:
+                continue  # opened and closed within the delivery that was refused: it never was
             self._open.open(
                 replace(
                     entry.incident,

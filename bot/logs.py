@@ -21,11 +21,14 @@ class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        line = {"at": at, "level": record.levelname.lower(), "logger": record.name, "message": record.getMessage()}
-        line.update({key: str(value) for key, value in vars(record).items() if key not in _OWN})
+        line = {"at": at, "level": record.levelname.lower(), "logger": record.name}
+        said = {"message": record.getMessage()}
+        said.update({key: str(value) for key, value in vars(record).items() if key not in _OWN})
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return self._redact(json.dumps(line, ensure_ascii=False))
+            said["traceback"] = self.formatException(record.exc_info)
+        # before they are JSON, whose escapes would hide a secret with a quote or a line break in it
+        line.update({key: self._redact(value) for key, value in said.items()})
+        return json.dumps(line, ensure_ascii=False)
 
 
 def configure(redact: Callable[[str], str], level: int = logging.INFO) -> None:
@@ -36,4 +39,6 @@ def configure(redact: Callable[[str], str], level: int = logging.INFO) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("agent").setLevel(level)
-    logging.getLogger("slack_bolt").setLevel(logging.ERROR)  # warns at each start that `authorize` is used as documented
+    logging.getLogger("slack_bolt").setLevel(
+        logging.ERROR
+    )  # warns at each start that `authorize` is used as documented

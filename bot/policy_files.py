@@ -55,10 +55,10 @@ class PolicyFiles:
     def reload(self) -> bool:
         """Look at the files again; whether anything changed (for better or worse)."""
         try:
-            files = read_folder(self._folder)
-            if files == self._seen:
+            seen, self._seen = self._seen, None  # files that could not be read are new when they can be read again
+            files = self._seen = read_folder(self._folder)
+            if files == seen:
                 return False
-            self._seen = files
             self.current, self.problems = load(files, self._tools, self._variables), ()
         except PolicyError as error:
             changed = error.problems != self.problems
