@@ -63,7 +63,10 @@ class RuleVerdict:
 
 @dataclass(frozen=True)
 class Decision:
-    """The gate's answer for one action. `rule` is the deciding rule's id, empty where none matched."""
+    """The gate's answer for one action. `rule` is the deciding rule's id, empty where none matched.
+
+    `observe` is why this is only recorded and cannot execute, whoever approves it; empty where it can.
+    """
 
     outcome: Outcome
     rule: str
@@ -73,6 +76,7 @@ class Decision:
     verdicts: tuple[RuleVerdict, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    observe: str = ""
 
 class Verdict(StrEnum):
     """A person's answer."""

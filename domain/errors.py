@@ -30,6 +30,10 @@ class Conflict(AgentError):
     """Somebody else was first: the state that this append relies on has changed."""
 
 
+class Paused(Conflict):
+    """The agent is paused: nothing is executed until somebody resumes it."""
+
+
 class Duplicate(Conflict):
     """This payload was received before."""
 

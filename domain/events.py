@@ -217,7 +217,10 @@ class ApprovalClosed:
 
 @dataclass(frozen=True)
 class ExecutionStarted:
-    """The intent, written before the side effect. It consumes the approval in the same transaction."""
+    """The intent, written before the side effect. It consumes the approval in the same transaction.
+
+    `problems` names the alert and the findings that it is meant to help with; `undoes` the execution that it takes back.
+    """
 
     execution_id: str
     call_id: str
@@ -243,6 +246,8 @@ class ExecutionFinished:
     execution_id: str
     outcome: ExecutionOutcome
     detail: str
+    problems: tuple[str, ...] = ()
+    undoes: str = ""
     took_ms: int = 0
 
 
@@ -307,6 +312,40 @@ class PolicyRejected:
 @dataclass(frozen=True)
 class WorkUnitRecorded:
     """A finished piece of work, measured."""
+@dataclass(frozen=True)
+class BreakerOpened:
+    """Too many executions failed or were reverted: `scope` (a tool's name, or `agent`) only observes from here on."""
+
+    scope: str
+    reason: str
+    executions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class BreakerReset:
+    """A person looked and closed the breaker; its count begins anew."""
+
+    scope: str
+
+
+@dataclass(frozen=True)
+class AutonomyDemoted:
+    """An execution was reverted: this tool asks in this environment from here on, whatever policy allows."""
+
+    tool: str
+    environment: str
+    execution_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class AutonomyRestored:
+    """A person gave it back: policy decides again."""
+
+    tool: str
+    environment: str
+
+
 
     unit: WorkUnit
 
@@ -409,6 +448,10 @@ class Draft:
     actor: Actor = AGENT
     incident_id: str = ""
     run_id: str = ""
+    | BreakerOpened
+    | BreakerReset
+    | AutonomyDemoted
+    | AutonomyRestored
 
 
 @dataclass(frozen=True)

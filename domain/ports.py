@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from domain.actions import Action, Effect, Mode, Target, Undo
 from domain.alerts import Alert, Incident
+from domain.brakes import Brakes, TrackRecord
 from domain.decisions import Actor, Approval, ApprovalRequest, Check, Vote
 from domain.events import Draft, Envelope, PayloadReceived
 from domain.runs import Answer, Origin, Run, RunOutcome, RunSpec, RunStatus
@@ -114,11 +115,28 @@ class Journal(Protocol):
         ...
 
     async def rates(self, target_key: str, since: datetime) -> Mapping[str, int]:
-        """Executions since then: `target` (of this target), `agent` (all), `failed` (all that failed or were unverified)."""
+        """Executions since then: `target` (of this target), `agent` (all), `failed` (all that failed or were unverified).
+
+        `touches` is how many things they changed altogether.
+        """
+        ...
+
+    async def acted(self, problems: Sequence[str], since: datetime) -> int:
+        """Executions since then that were meant to help with one of these problems and may have changed something."""
+        ...
+
+    async def brakes(self, since: datetime) -> Brakes:
+        """Open breakers, standing demotions, and what counts towards the next: failures since then, unanswered reverts."""
+        ...
+
+    async def track_records(self, since: datetime) -> Sequence[TrackRecord]:
+        """What became of each tool's proposals in each environment since then."""
         ...
 
     async def trust(self, tool: str, environment: str) -> Mapping[str, int]:
-        """How often this tool on this environment was proposed, approved, denied, executed, verified, failed."""
+        """How often this tool on this environment was proposed, approved, edited, denied, executed, verified, failed,
+        reverted. Undos that people ask for count as the reverted execution's, not as executions of their own.
+        """
         ...
 
     async def refused(self, tool: str, target_key: str, arguments_digest: str) -> Vote | None:
@@ -392,6 +410,7 @@ class ControlPlane(Protocol):
     async def receive(self, alerts: Sequence[Alert]) -> Sequence[Receipt]:
         """Alerts from a monitor; durable when this returns."""
         ...
+    brakes: tuple[str, ...] = ()
 
     async def ask(self, question: Question) -> Receipt:
         """A question from a person; durable when this returns."""
@@ -418,7 +437,15 @@ class ControlPlane(Protocol):
         ...
 
     async def set_mode(self, by: Actor, mode: Mode) -> None:
-        """observe, propose or act."""
+        """observe, propose or act. Raises NotAllowed where the setting AGENT_MODE=observe allows nothing else."""
+        ...
+
+    async def reset_breaker(self, by: Actor, scope: str) -> str:
+        """Close a tool's breaker or the agent's; the sentence for the person. Raises NotAllowed, BadInput."""
+        ...
+
+    async def restore_autonomy(self, by: Actor, tool: str, environment: str) -> str:
+        """Let policy decide again after a demotion; the sentence for the person. Raises NotAllowed, BadInput."""
         ...
 
     async def status(self) -> Status:

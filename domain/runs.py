@@ -56,7 +56,10 @@ class Budget:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """What a run is asked to do. `requester` is the Slack user id of the person who asked, empty for alerts."""
+    """What a run is asked to do. `requester` is the Slack user id of the person who asked, empty for alerts.
+
+    `undoes` is the execution that the run takes back, where a person asked for that.
+    """
 
     id: str
     incident_id: str
@@ -71,6 +74,7 @@ class RunSpec:
     channel: str = ""
     thread_ts: str = ""
     context: str = ""
+    undoes: str = ""
 
 
 @dataclass(frozen=True)

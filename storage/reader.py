@@ -12,16 +12,18 @@ from typing import TypeVar
 
 from domain.actions import Mode
 from domain.alerts import Incident
+from domain.brakes import Brakes, TrackRecord
 from domain.codec import timestamp
 from domain.decisions import Approval, Verdict, Vote
 from domain.errors import JournalError
 from domain.events import Envelope, PayloadReceived
 from domain.ports import Message, RunRow
 from domain.work import Rollup
-from storage import decisions, rollups, rows
+from storage import brakes, decisions, rollups, rows
 from storage.database import Connection, check, looking_at, projections, read_only, scripts, sentence, workspaces
 from storage.views import ENVELOPE, current, envelope
 
+_TRUST = ("proposed", "approved", "edited", "denied", "executed", "verified", "failed", "reverted")
 T = TypeVar("T")
 Query = Callable[[sqlite3.Connection], T]
 
@@ -123,23 +125,42 @@ class Reader:
         return await self._approvals(where, timestamp(now))
 
     async def rates(self, target_key: str, since: datetime) -> Mapping[str, int]:
-        """Executions since then: `target` (of this target), `agent` (all), `failed` (all that failed or were unverified)."""
-        counted = "SELECT count(*) FROM executions WHERE workspace = :workspace AND started_at >= :since"
+        """Executions since then: `target` (of this target), `agent` (all), `failed` (all that failed or were unverified).
+
+        `touches` is how many things they changed altogether.
+        """
+        of_all = "FROM executions WHERE workspace = :workspace AND started_at >= :since"
+        counted = f"SELECT count(*) {of_all}"
         row = await self._one(
-            f"SELECT ({counted} AND target_key = :target), ({counted}), ({counted} AND failed = 1)",
+            f"SELECT ({counted} AND target_key = :target), ({counted}), ({counted} AND failed = 1),"
+            f" (SELECT coalesce(sum(touches), 0) {of_all})",
             {"workspace": self._workspace, "since": timestamp(since), "target": target_key},
         )
-        return dict(zip(("target", "agent", "failed"), row or (), strict=True))
+        return dict(zip(("target", "agent", "failed", "touches"), row or (), strict=True))
+
+    async def acted(self, problems: Sequence[str], since: datetime) -> int:
+        """Executions since then that were meant to help with one of these problems and may have changed something."""
+        if not problems:
+            return 0
+        return await self._read(lambda db: brakes.acted(db, self._workspace, problems, timestamp(since)))
+
+    async def brakes(self, since: datetime) -> Brakes:
+        """Open breakers, standing demotions, and what counts towards the next: failures since then, unanswered reverts."""
+        return await self._read(lambda db: brakes.brakes(db, self._workspace, timestamp(since)))
+
+    async def track_records(self, since: datetime) -> Sequence[TrackRecord]:
+        """What became of each tool's proposals in each environment since then."""
+        return await self._read(lambda db: brakes.track_records(db, self._workspace, timestamp(since)))
 
     async def trust(self, tool: str, environment: str) -> Mapping[str, int]:
-        """How often this tool on this environment was proposed, approved, denied, executed, verified, failed."""
+        """How often this tool on this environment was proposed, approved, edited, denied, executed, verified, failed,
+        reverted. Undos that people ask for count as the reverted execution's, not as executions of their own.
+        """
         row = await self._one(
-            "SELECT proposed, approved, denied, executed, verified, failed FROM trust"
-            " WHERE workspace = ? AND tool = ? AND environment = ?",
+            f"SELECT {', '.join(_TRUST)} FROM trust WHERE workspace = ? AND tool = ? AND environment = ?",  # noqa: S608
             (self._workspace, tool, environment),
         )
-        names = ("proposed", "approved", "denied", "executed", "verified", "failed")
-        return dict(zip(names, row or (0,) * 6, strict=True))
+        return dict(zip(_TRUST, row or (0,) * len(_TRUST), strict=True))
 
     async def refused(self, tool: str, target_key: str, arguments_digest: str) -> Vote | None:
         """The standing no of a person to the same action on the same target in an open incident, if any.

@@ -97,8 +97,10 @@ CREATE TABLE executions (
   key         TEXT    NOT NULL,
   action      TEXT    NOT NULL,  -- JSON: Action
   started_at  TEXT    NOT NULL,
+  touches     INTEGER NOT NULL,
   outcome     TEXT,
   detail      TEXT    NOT NULL DEFAULT '',
+  undoes      TEXT    NOT NULL,  -- the execution that this one takes back
   verified    INTEGER,
   checks      TEXT    NOT NULL DEFAULT '[]',
   failed      INTEGER NOT NULL GENERATED ALWAYS AS (
@@ -107,13 +109,50 @@ CREATE TABLE executions (
   PRIMARY KEY (workspace, id)
 ) STRICT;
 CREATE UNIQUE INDEX one_execution_per_call ON executions (workspace, run_id, call_id);
+  reverted_seq INTEGER,  -- of the event by which the undo of it took effect
+  bad_at      TEXT,  -- since when it counts against the circuit breaker: failed, or reverted
+  bad_seq     INTEGER,
 CREATE UNIQUE INDEX one_execution_per_approval ON executions (workspace, approval_id) WHERE approval_id <> '';
-CREATE INDEX executions_by_age ON executions (workspace, started_at);
+CREATE INDEX executions_by_age ON executions (workspace, started_at, touches);
 CREATE INDEX executions_of_target ON executions (workspace, target_key, started_at);
 CREATE INDEX executions_failed ON executions (workspace, started_at) WHERE failed = 1;
 
 CREATE TABLE trust (
   workspace   TEXT    NOT NULL,
+CREATE INDEX executions_bad ON executions (workspace, bad_at) WHERE bad_at IS NOT NULL;
+CREATE INDEX executions_reverted ON executions (workspace, reverted_seq) WHERE reverted_seq IS NOT NULL;
+
+-- What executions were meant to help with: the same alert, or the same finding on the same target.
+CREATE TABLE problems (
+  workspace    TEXT NOT NULL,
+  problem      TEXT NOT NULL,
+  started_at   TEXT NOT NULL,
+  execution_id TEXT NOT NULL,
+  PRIMARY KEY (workspace, problem, started_at, execution_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE breakers (
+  workspace TEXT    NOT NULL,
+  scope     TEXT    NOT NULL,  -- a tool's name, or agent
+  seq       INTEGER NOT NULL,
+  reason    TEXT    NOT NULL,
+  opened_at TEXT    NOT NULL,
+  open      INTEGER NOT NULL,
+  reset_seq INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (workspace, scope)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE autonomy (
+  workspace   TEXT    NOT NULL,
+  tool        TEXT    NOT NULL,
+  environment TEXT    NOT NULL,
+  seq         INTEGER NOT NULL,
+  reason      TEXT    NOT NULL,
+  demoted_at  TEXT    NOT NULL,
+  demoted     INTEGER NOT NULL,
+  restored_seq INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (workspace, tool, environment)
+) STRICT, WITHOUT ROWID;
   tool        TEXT    NOT NULL,
   environment TEXT    NOT NULL,
   proposed    INTEGER NOT NULL DEFAULT 0,
@@ -121,10 +160,12 @@ CREATE TABLE trust (
   denied      INTEGER NOT NULL DEFAULT 0,
   executed    INTEGER NOT NULL DEFAULT 0,
   verified    INTEGER NOT NULL DEFAULT 0,
+  edited      INTEGER NOT NULL DEFAULT 0,
   failed      INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (workspace, tool, environment)
 ) STRICT, WITHOUT ROWID;
 
+  reverted    INTEGER NOT NULL DEFAULT 0,
 CREATE TABLE inbox (
   workspace TEXT    NOT NULL,
   key       TEXT    NOT NULL,

@@ -22,6 +22,10 @@ from domain.events import (
     ApprovalRequested,
     DecisionMade,
     DiagnosisConcluded,
+    AutonomyDemoted,
+    AutonomyRestored,
+    BreakerOpened,
+    BreakerReset,
     Envelope,
     ExecutionFinished,
     ExecutionProbed,
@@ -53,7 +57,7 @@ from domain.events import (
     event_of,
 )
 from storage.database import projections, run_script, transaction
-from storage.views import approvals, executions, incidents, messages, runs, work
+from storage.views import approvals, brakes, executions, incidents, messages, runs, work
 
 
 def fold(db: sqlite3.Connection, at: Envelope) -> None:  # noqa: C901 – one line per kind of event
@@ -101,6 +105,14 @@ def fold(db: sqlite3.Connection, at: Envelope) -> None:  # noqa: C901 – one li
             messages.wanted(db, at, at.event)
         case MessageSent():
             messages.sent(db, at, at.event)
+        case BreakerOpened():
+            brakes.opened(db, at, at.event)
+        case BreakerReset():
+            brakes.reset(db, at, at.event)
+        case AutonomyDemoted():
+            brakes.demoted(db, at, at.event)
+        case AutonomyRestored():
+            brakes.restored(db, at, at.event)
         case MessageFailed():
             messages.failed(db, at, at.event)
         case (

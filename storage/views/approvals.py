@@ -44,7 +44,9 @@ def requested(db: sqlite3.Connection, at: Envelope, event: ApprovalRequested) ->
         ),
         f"the approval request {request.id} exists already",
     )
-    count(db, at.workspace, action.tool, action.target.environment, "proposed")
+    if request.editor or not request.supersedes:
+        counter: Counter = "edited" if request.editor else "proposed"
+        count(db, at.workspace, action.tool, action.target.environment, counter)
     if not request.observe_only:
         runs.waits(db, at.workspace, request.run_id, RunStatus.WAITING)
 
@@ -60,8 +62,9 @@ def voted(db: sqlite3.Connection, at: Envelope, event: VoteCast) -> None:
         raise Conflict(f"the approval request {event.approval_id} is {_standing(row)}: nobody can vote on it")
     must_change(
         db.execute(
-            "INSERT INTO votes (workspace, approval_id, user, seq, vote) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (at.workspace, event.approval_id, vote.user, at.seq, text(vote)),
+            f"UPDATE approvals SET {what} = ?"  # noqa: S608 – one of two words
+            f" WHERE workspace = ? AND id = ? AND state = 'pending' AND observe_only = 0 AND {what} IS NULL",
+            (timestamp(at.at), at.workspace, approval_id),
         ),
         f"{vote.name or vote.user} has voted on this already",
     )

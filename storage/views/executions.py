@@ -6,6 +6,7 @@ import sqlite3
 from typing import Literal
 
 from domain.codec import timestamp
+from domain.decisions import ExecutionOutcome
 from domain.errors import Conflict
 from domain.events import (
     Envelope,
@@ -15,20 +16,23 @@ from domain.events import (
     VerificationFailed,
     VerificationPassed,
 )
+from storage.views import brakes
 from storage.views.rules import must_change, text
 
-Counter = Literal["proposed", "approved", "denied", "executed", "verified", "failed"]
+Counter = Literal["proposed", "approved", "edited", "denied", "executed", "verified", "failed", "reverted"]
 
 
 def started(db: sqlite3.Connection, at: Envelope, event: ExecutionStarted) -> None:
-    """The call's only execution. With an approval: that one, approved, of this digest, and consumed by this."""
+    """The call's only execution, while nobody has paused. With an approval: that one, approved, of this digest."""
     action = event.action
+    brakes.not_paused(db, at.workspace)
     if event.approval_id:
         _consume(db, at.workspace, event)
     must_change(
         db.execute(
             "INSERT INTO executions (workspace, id, seq, run_id, call_id, approval_id, tool, environment, target_key,"
-            " key, action, started_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            " touches, key, action, undoes, started_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT DO NOTHING",
             (
                 at.workspace,
                 event.execution_id,
@@ -39,14 +43,18 @@ def started(db: sqlite3.Connection, at: Envelope, event: ExecutionStarted) -> No
                 action.tool,
                 action.target.environment,
                 action.target.key,
+                action.touches,
                 event.key,
                 text(action),
+                event.undoes,
                 timestamp(at.at),
             ),
         ),
         f"the call {event.call_id} was executed already",
     )
-    count(db, at.workspace, action.tool, action.target.environment, "executed")
+    brakes.meant_for(db, at, event)
+    if not event.undoes:
+        count(db, at.workspace, action.tool, action.target.environment, "executed")
 
 
 def probed(db: sqlite3.Connection, at: Envelope, event: ExecutionProbed) -> None:
@@ -71,7 +79,9 @@ def finished(db: sqlite3.Connection, at: Envelope, event: ExecutionFinished) -> 
         ),
         f"the execution {event.execution_id} is not under way, so it cannot finish",
     )
-    _recount(db, at.workspace, event.execution_id, failed_before)
+    _recount(db, at, event.execution_id, failed_before)
+    if event.outcome == ExecutionOutcome.SUCCEEDED:
+        _reverted(db, at, event.execution_id)
 
 
 def verified(db: sqlite3.Connection, at: Envelope, event: VerificationPassed | VerificationFailed) -> None:
@@ -86,9 +96,10 @@ def verified(db: sqlite3.Connection, at: Envelope, event: VerificationPassed | V
         ),
         f"the execution {event.execution_id} is not finished, or was verified already",
     )
-    _recount(db, at.workspace, event.execution_id, failed_before)
+    _recount(db, at, event.execution_id, failed_before)
     if passed:
-        count(db, at.workspace, *_subject(db, at.workspace, event.execution_id), "verified")
+        _reverted(db, at, event.execution_id)
+        _count_own(db, at.workspace, event.execution_id, "verified")
 
 
 def count(db: sqlite3.Connection, workspace: str, tool: str, environment: str, what: Counter, by: int = 1) -> None:
@@ -123,14 +134,24 @@ def _failed(db: sqlite3.Connection, workspace: str, execution_id: str) -> int:
     return int(row[0]) if row else 0
 
 
-def _recount(db: sqlite3.Connection, workspace: str, execution_id: str, failed_before: int) -> None:
-    change = _failed(db, workspace, execution_id) - failed_before
+def _recount(db: sqlite3.Connection, at: Envelope, execution_id: str, failed_before: int) -> None:
+    change = _failed(db, at.workspace, execution_id) - failed_before
     if change:
-        count(db, workspace, *_subject(db, workspace, execution_id), "failed", change)
+        brakes.note_failure(db, at, execution_id)
+        _count_own(db, at.workspace, execution_id, "failed", change)
 
 
-def _subject(db: sqlite3.Connection, workspace: str, execution_id: str) -> tuple[str, str]:
-    tool, environment = db.execute(
-        "SELECT tool, environment FROM executions WHERE workspace = ? AND id = ?", (workspace, execution_id)
+def _reverted(db: sqlite3.Connection, at: Envelope, execution_id: str) -> None:
+    """Where this was an undo that took effect: what it took back is reverted, once."""
+    subject = brakes.revert(db, at, execution_id)
+    if subject is not None:
+        count(db, at.workspace, *subject, "reverted")
+
+
+def _count_own(db: sqlite3.Connection, workspace: str, execution_id: str, what: Counter, by: int = 1) -> None:
+    """Count for the execution's tool, unless a person asked for it to take another one back."""
+    tool, environment, undoes = db.execute(
+        "SELECT tool, environment, undoes FROM executions WHERE workspace = ? AND id = ?", (workspace, execution_id)
     ).fetchone()
-    return tool, environment
+    if not undoes:
+        count(db, workspace, tool, environment, what, by)

@@ -369,8 +369,8 @@ async def test_rates_count_executions_of_the_window(journal: SqliteJournal, cloc
     await journal.append(execution("x1", "", "c1"), ended("x1"))
     await journal.append(execution("x2", "", "c2", action=action(name="web")), ended("x2", ExecutionOutcome.FAILED))
     await journal.append(execution("x3", "", "c3"), ended("x3"), Draft(VerificationFailed("x3", (), 5)))
-    assert await journal.rates(CART.key, clock.now) == {"target": 2, "agent": 3, "failed": 2}
-    assert await journal.rates("nobody", NOON) == {"target": 0, "agent": 4, "failed": 2}
+    assert await journal.rates(CART.key, clock.now) == {"target": 2, "agent": 3, "failed": 2, "touches": 0}
+    assert await journal.rates("nobody", NOON) == {"target": 0, "agent": 4, "failed": 2, "touches": 0}
 
 
 async def test_trust_is_counted_per_tool_and_environment(journal: SqliteJournal) -> None:
@@ -380,7 +380,7 @@ async def test_trust_is_counted_per_tool_and_environment(journal: SqliteJournal)
     await journal.append(Draft(VerificationPassed("x1", (), 5)))  # unknown, until the probe showed that it held
     await journal.append(execution("x2", "a2", "c2"), ended("x2"), Draft(VerificationFailed("x2", (), 5)))
     assert await journal.trust("kubernetes_rollback", "production") == {
-        "proposed": 3, "approved": 2, "denied": 1, "executed": 2, "verified": 1, "failed": 1,
+        "proposed": 3, "approved": 2, "edited": 0, "denied": 1, "executed": 2, "verified": 1, "failed": 1, "reverted": 0,
     }  # fmt: skip
     assert set((await journal.trust("kubernetes_rollback", "staging")).values()) == {0}
 

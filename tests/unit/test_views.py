@@ -23,8 +23,13 @@ from domain.events import (
     AgentResumed,
     AlertJoined,
     ApprovalClosed,
+    AutonomyDemoted,
+    AutonomyRestored,
+    BreakerOpened,
+    BreakerReset,
     Draft,
     ExecutionProbed,
+    ExecutionStarted,
     IncidentResolved,
     MessageFailed,
     MessageSent,
@@ -39,6 +44,7 @@ from storage.journal import SqliteJournal, migrate, open_journal
 from tests.contracts.journal_samples import (
     NOON,
     Clock,
+    action,
     denied,
     ended,
     execution,
@@ -110,15 +116,23 @@ def lives_of_requests(n: int) -> list[Draft]:
         denied(f"b{n}"),
         requested(f"e{n}", f"r{n}", f"e{n}", observe_only=True),
         Draft(ApprovalClosed(f"e{n}", ApprovalState.EXPIRED, "late")),
-        Draft(AgentPaused(f"pause {n}")),
         Draft(ModeChanged(Mode.ACT)),
-        Draft(AgentResumed()),
         payload(f"k{n}", f"also{n}"),
     ]
 
 
 LIVES = [life(n) for n in (1, 2, 3) for life in (life_of_an_incident, life_of_a_run, lives_of_requests)]
-EVERYTHING = [draft for life in LIVES for draft in life]
+BRAKES = [  # a pause refuses executions, so it has no place in a life that is always taken
+    Draft(AgentPaused("stop")),
+    Draft(AgentResumed()),
+    Draft(BreakerOpened("kubernetes_rollback", "3 failed")),
+    Draft(BreakerReset("kubernetes_rollback")),
+    Draft(AutonomyDemoted("kubernetes_rollback", "production", "x1", "taken back")),
+    Draft(AutonomyRestored("kubernetes_rollback", "production")),
+    Draft(ExecutionStarted("u1", "undo", action(), "k", "d", problems=("p",), undoes="x1"), run_id="u"),
+    ended("u1"),
+]
+EVERYTHING = [*(draft for life in LIVES for draft in life), *BRAKES]
 
 
 async def _fill(journal: SqliteJournal, appends: Sequence[Sequence[Draft]], clock: Clock) -> int:
