@@ -75,8 +75,8 @@ class Decision:
     terms: ApprovalTerms | None = None
     verdicts: tuple[RuleVerdict, ...] = ()
     warnings: tuple[str, ...] = ()
-
     observe: str = ""
+
 
 class Verdict(StrEnum):
     """A person's answer."""

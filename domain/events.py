@@ -228,6 +228,8 @@ class ExecutionStarted:
     key: str
     digest: str
     approval_id: str = ""
+    problems: tuple[str, ...] = ()
+    undoes: str = ""
 
 
 @dataclass(frozen=True)
@@ -246,8 +248,6 @@ class ExecutionFinished:
     execution_id: str
     outcome: ExecutionOutcome
     detail: str
-    problems: tuple[str, ...] = ()
-    undoes: str = ""
     took_ms: int = 0
 
 
@@ -295,24 +295,6 @@ class ModeChanged:
 
 
 @dataclass(frozen=True)
-class PolicyLoaded:
-    """A policy bundle is in force."""
-
-    policy_hash: str
-    rules: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class PolicyRejected:
-    """A policy bundle was refused; the last good one stays."""
-
-    problems: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class WorkUnitRecorded:
-    """A finished piece of work, measured."""
-@dataclass(frozen=True)
 class BreakerOpened:
     """Too many executions failed or were reverted: `scope` (a tool's name, or `agent`) only observes from here on."""
 
@@ -346,6 +328,24 @@ class AutonomyRestored:
     environment: str
 
 
+@dataclass(frozen=True)
+class PolicyLoaded:
+    """A policy bundle is in force."""
+
+    policy_hash: str
+    rules: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PolicyRejected:
+    """A policy bundle was refused; the last good one stays."""
+
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class WorkUnitRecorded:
+    """A finished piece of work, measured."""
 
     unit: WorkUnit
 
@@ -428,6 +428,10 @@ Event = (
     | AgentPaused
     | AgentResumed
     | ModeChanged
+    | BreakerOpened
+    | BreakerReset
+    | AutonomyDemoted
+    | AutonomyRestored
     | PolicyLoaded
     | PolicyRejected
     | WorkUnitRecorded
@@ -448,10 +452,6 @@ class Draft:
     actor: Actor = AGENT
     incident_id: str = ""
     run_id: str = ""
-    | BreakerOpened
-    | BreakerReset
-    | AutonomyDemoted
-    | AutonomyRestored
 
 
 @dataclass(frozen=True)

@@ -402,6 +402,7 @@ class Status:
     pending: tuple[Approval, ...]
     running: tuple[RunRow, ...]
     week: Rollup | None = None
+    brakes: tuple[str, ...] = ()
 
 
 class ControlPlane(Protocol):
@@ -410,7 +411,6 @@ class ControlPlane(Protocol):
     async def receive(self, alerts: Sequence[Alert]) -> Sequence[Receipt]:
         """Alerts from a monitor; durable when this returns."""
         ...
-    brakes: tuple[str, ...] = ()
 
     async def ask(self, question: Question) -> Receipt:
         """A question from a person; durable when this returns."""

@@ -94,31 +94,28 @@ CREATE TABLE executions (
   tool        TEXT    NOT NULL,
   environment TEXT    NOT NULL,
   target_key  TEXT    NOT NULL,
+  touches     INTEGER NOT NULL,
   key         TEXT    NOT NULL,
   action      TEXT    NOT NULL,  -- JSON: Action
+  undoes      TEXT    NOT NULL,  -- the execution that this one takes back
   started_at  TEXT    NOT NULL,
-  touches     INTEGER NOT NULL,
   outcome     TEXT,
   detail      TEXT    NOT NULL DEFAULT '',
-  undoes      TEXT    NOT NULL,  -- the execution that this one takes back
   verified    INTEGER,
   checks      TEXT    NOT NULL DEFAULT '[]',
   failed      INTEGER NOT NULL GENERATED ALWAYS AS (
     CASE WHEN verified IS NOT NULL THEN NOT verified ELSE coalesce(outcome IN ('failed', 'unknown'), 0) END
   ) STORED,
-  PRIMARY KEY (workspace, id)
-) STRICT;
-CREATE UNIQUE INDEX one_execution_per_call ON executions (workspace, run_id, call_id);
   reverted_seq INTEGER,  -- of the event by which the undo of it took effect
   bad_at      TEXT,  -- since when it counts against the circuit breaker: failed, or reverted
   bad_seq     INTEGER,
+  PRIMARY KEY (workspace, id)
+) STRICT;
+CREATE UNIQUE INDEX one_execution_per_call ON executions (workspace, run_id, call_id);
 CREATE UNIQUE INDEX one_execution_per_approval ON executions (workspace, approval_id) WHERE approval_id <> '';
 CREATE INDEX executions_by_age ON executions (workspace, started_at, touches);
 CREATE INDEX executions_of_target ON executions (workspace, target_key, started_at);
 CREATE INDEX executions_failed ON executions (workspace, started_at) WHERE failed = 1;
-
-CREATE TABLE trust (
-  workspace   TEXT    NOT NULL,
 CREATE INDEX executions_bad ON executions (workspace, bad_at) WHERE bad_at IS NOT NULL;
 CREATE INDEX executions_reverted ON executions (workspace, reverted_seq) WHERE reverted_seq IS NOT NULL;
 
@@ -153,19 +150,22 @@ CREATE TABLE autonomy (
   restored_seq INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (workspace, tool, environment)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE trust (
+  workspace   TEXT    NOT NULL,
   tool        TEXT    NOT NULL,
   environment TEXT    NOT NULL,
   proposed    INTEGER NOT NULL DEFAULT 0,
   approved    INTEGER NOT NULL DEFAULT 0,
+  edited      INTEGER NOT NULL DEFAULT 0,
   denied      INTEGER NOT NULL DEFAULT 0,
   executed    INTEGER NOT NULL DEFAULT 0,
   verified    INTEGER NOT NULL DEFAULT 0,
-  edited      INTEGER NOT NULL DEFAULT 0,
   failed      INTEGER NOT NULL DEFAULT 0,
+  reverted    INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (workspace, tool, environment)
 ) STRICT, WITHOUT ROWID;
 
-  reverted    INTEGER NOT NULL DEFAULT 0,
 CREATE TABLE inbox (
   workspace TEXT    NOT NULL,
   key       TEXT    NOT NULL,

@@ -20,12 +20,12 @@ from domain.events import (
     AnalysisPlanned,
     ApprovalClosed,
     ApprovalRequested,
-    DecisionMade,
-    DiagnosisConcluded,
     AutonomyDemoted,
     AutonomyRestored,
     BreakerOpened,
     BreakerReset,
+    DecisionMade,
+    DiagnosisConcluded,
     Envelope,
     ExecutionFinished,
     ExecutionProbed,
@@ -99,12 +99,6 @@ def fold(db: sqlite3.Connection, at: Envelope) -> None:  # noqa: C901 – one li
             work.paused(db, at, "")
         case ModeChanged():
             work.mode_changed(db, at, at.event)
-        case WorkUnitRecorded():
-            work.recorded(db, at, at.event)
-        case MessageWanted():
-            messages.wanted(db, at, at.event)
-        case MessageSent():
-            messages.sent(db, at, at.event)
         case BreakerOpened():
             brakes.opened(db, at, at.event)
         case BreakerReset():
@@ -113,6 +107,12 @@ def fold(db: sqlite3.Connection, at: Envelope) -> None:  # noqa: C901 – one li
             brakes.demoted(db, at, at.event)
         case AutonomyRestored():
             brakes.restored(db, at, at.event)
+        case WorkUnitRecorded():
+            work.recorded(db, at, at.event)
+        case MessageWanted():
+            messages.wanted(db, at, at.event)
+        case MessageSent():
+            messages.sent(db, at, at.event)
         case MessageFailed():
             messages.failed(db, at, at.event)
         case (
