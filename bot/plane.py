@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot import explain, metrics, undo, voting
+from bot import escalation, explain, metrics, undo, voting
 from bot.agent.loop import advance
 from bot.agent.world import World, log
 from bot.incidents import OpenIncidents
@@ -216,6 +216,7 @@ class Plane:
         now = self.world.clock()
         for approval in await self.world.journal.expired(now):
             await self._close(approval, ApprovalState.EXPIRED, "nobody decided in time", now)
+        await escalation.call_people(self.world, now)
         await self._wake_runs()
 
     async def _wake_runs(self) -> None:

@@ -11,7 +11,7 @@ from bot.agent.approve import members_of, request_for
 from bot.agent.step import decide, is_write, observe
 from bot.agent.world import World
 from domain.actions import Action
-from domain.decisions import Actor, Approval, ApprovalRequest, ApprovalState, Decision, Outcome, Vote
+from domain.decisions import Actor, Approval, ApprovalRequest, ApprovalState, Decision, Outcome, Verdict, Vote, standing
 from domain.errors import BadInput, ChatError, Conflict, NotAllowed, ToolError
 from domain.events import ApprovalClosed, ApprovalRequested, DecisionMade, Draft, VoteCast, VoteRefused
 from domain.fold import fold
@@ -29,7 +29,7 @@ async def cast(world: World, approval_id: str, vote: Vote, *, channel: str, mess
     try:
         await _check_card(world, approval_id, channel, message_ts)
         named = await _check_person(world, approval, vote)
-        closes = approvers.tally(approval, (*approval.votes, named))
+        closes = approvers.brings_about(approval, named)
         await world.journal.append(_draft(approval, VoteCast(approval_id, named, closes), vote.user))
     except Conflict as error:
         fresh = await world.journal.approval(approval_id)
@@ -40,7 +40,7 @@ async def cast(world: World, approval_id: str, vote: Vote, *, channel: str, mess
         await _refused(world, approval, vote.user, str(error))
         raise
     current = await world.journal.approval(approval_id) or approval
-    if closes is not None:
+    if closes in (ApprovalState.APPROVED, ApprovalState.DENIED):
         metrics.approvals.labels(closes.value).inc()
         metrics.approval_seconds.observe((vote.at - approval.request.requested_at).total_seconds())
     await world.chat.approval(current)
@@ -82,7 +82,7 @@ async def edit(world: World, approval_id: str, user: str, arguments: Mapping[str
 def already(approval: Approval) -> str:
     """What the loser of a race is told: who won."""
     if approval.state is ApprovalState.PENDING:
-        return "You have voted on this already."
+        return "You have voted on this already, or it changed in that moment. Please look at the card again."
     votes = ", ".join(vote.name or f"<@{vote.user}>" for vote in approval.votes) or approval.closed_by or "the agent"
     word = {ApprovalState.CONSUMED: "approved and executed"}.get(approval.state, approval.state.value)
     return f"This was already {word} by {votes}." if approval.votes else f"This is {word}: {approval.closed_reason}."
@@ -119,6 +119,9 @@ async def _check_card(world: World, approval_id: str, channel: str, message_ts: 
 
 
 async def _check_person(world: World, approval: Approval, vote: Vote) -> Vote:
+    if vote.verdict is Verdict.WITHDRAW:  # a brake works also while Slack cannot say who is who
+        approvers.check_withdrawal(approval, vote, world.clock())
+        return replace(vote, name=standing(approval.votes)[vote.user].name)
     try:
         person = await world.directory.person(vote.user)
         members = await members_of(world, approval.request.terms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -79,10 +80,11 @@ class Decision:
 
 
 class Verdict(StrEnum):
-    """A person's answer."""
+    """A person's answer. `withdraw` takes an own approve back: afterwards this person has said nothing."""
 
     APPROVE = "approve"
     DENY = "deny"
+    WITHDRAW = "withdraw"
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,16 @@ class Vote:
     reason: str = ""
     digest: str = ""
     name: str = ""
+
+
+def standing(votes: Iterable[Vote]) -> dict[str, Vote]:
+    """Each person's last word, by user id; who withdrew has none. `votes` are oldest first."""
+    last: dict[str, Vote] = {}
+    for vote in votes:
+        last.pop(vote.user, None)
+        if vote.verdict is not Verdict.WITHDRAW:
+            last[vote.user] = vote
+    return last
 
 
 class ApprovalState(StrEnum):
@@ -175,8 +187,16 @@ class Approval:
     closed_reason: str = ""
     closed_at: datetime | None = None
     execution: Execution | None = None
+    reminded_at: datetime | None = None
+    escalated_at: datetime | None = None
 
     @property
     def approvers(self) -> tuple[Vote, ...]:
         """The people whose approve stands."""
-        return tuple(vote for vote in self.votes if vote.verdict is Verdict.APPROVE)
+        return tuple(vote for vote in standing(self.votes).values() if vote.verdict is Verdict.APPROVE)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The policy's groups that may vote now: those it asked, and once it was escalated those it turned to."""
+        terms = self.request.terms
+        return tuple(dict.fromkeys((*terms.groups, *(terms.escalate_to if self.escalated_at else ()))))

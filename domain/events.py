@@ -186,7 +186,10 @@ class ApprovalRequested:
 
 @dataclass(frozen=True)
 class VoteCast:
-    """A person answered, and was entitled to. `closes` is the state that this vote brings about, if any."""
+    """A person answered, and was entitled to. `closes` is the state that this vote brings about, if any.
+
+    That is also *pending*, where an approve that carried the approval was taken back.
+    """
 
     approval_id: str
     vote: Vote
@@ -210,6 +213,21 @@ class ApprovalClosed:
     state: ApprovalState
     reason: str
     by: str = ""
+
+
+@dataclass(frozen=True)
+class ApprovalReminded:
+    """Half of its time has passed without a decision: the asked groups are called once."""
+
+    approval_id: str
+
+
+@dataclass(frozen=True)
+class ApprovalEscalated:
+    """Nobody decided in time to be comfortable: from here on `groups` may vote as well. Never an approval by itself."""
+
+    approval_id: str
+    groups: tuple[str, ...]
 
 
 # --- execution --------------------------------------------------------------------------------------------------------
@@ -420,6 +438,8 @@ Event = (
     | VoteCast
     | VoteRefused
     | ApprovalClosed
+    | ApprovalReminded
+    | ApprovalEscalated
     | ExecutionStarted
     | ExecutionProbed
     | ExecutionFinished

@@ -10,6 +10,8 @@ from domain.errors import JournalError
 from domain.events import (
     AnalysisPlanned,
     ApprovalClosed,
+    ApprovalEscalated,
+    ApprovalReminded,
     ApprovalRequested,
     DecisionMade,
     DiagnosisConcluded,
@@ -71,7 +73,7 @@ def after(run: Run, envelope: Envelope) -> Run:
             )
         case ToolCallRefused() | DecisionMade() | ToolCallFinished():
             return _after_call(run, envelope.event)
-        case ApprovalRequested() | VoteCast() | ApprovalClosed():
+        case ApprovalRequested() | VoteCast() | ApprovalClosed() | ApprovalReminded() | ApprovalEscalated():
             return _after_approval(run, envelope)
         case ExecutionStarted() | ExecutionProbed() | ExecutionFinished() | VerificationPassed() | VerificationFailed():
             return _after_execution(run, envelope)
@@ -109,27 +111,34 @@ def _after_call(run: Run, event: ToolCallRefused | DecisionMade | ToolCallFinish
 
 
 def _after_approval(run: Run, envelope: Envelope) -> Run:
-    match envelope.event:
-        case ApprovalRequested(request):
-            return _put(run, replace(run.calls[request.call_id], approval=Approval(request)))
-        case VoteCast(approval_id, vote, closes):
-            call = _call_of_approval(run, approval_id)
-            if call is None or call.approval is None:
-                return run
-            approval = replace(call.approval, votes=(*call.approval.votes, vote))
-            if closes is not None:
-                by = vote.name or vote.user
+    event = envelope.event
+    if isinstance(event, ApprovalRequested):
+        call = run.calls[event.request.call_id]
+        return _put(run, replace(call, approval=Approval(event.request)))
+    found = _call_of_approval(run, getattr(event, "approval_id", ""))
+    if found is None or found.approval is None:
+        return run
+    approval = found.approval
+    match event:
+        case VoteCast(_, vote, closes):
+            approval = replace(approval, votes=(*approval.votes, vote))
+            if closes is ApprovalState.PENDING:
+                approval = replace(approval, state=closes, closed_by="", closed_reason="", closed_at=None)
+            elif closes is not None:
                 approval = replace(
-                    approval, state=closes, closed_by=by, closed_reason=vote.reason, closed_at=envelope.at
+                    approval,
+                    state=closes,
+                    closed_by=vote.name or vote.user,
+                    closed_reason=vote.reason,
+                    closed_at=envelope.at,
                 )
-            return _put(run, replace(call, approval=approval))
-        case ApprovalClosed(approval_id, state, reason, by):
-            call = _call_of_approval(run, approval_id)
-            if call is None or call.approval is None:
-                return run
-            approval = replace(call.approval, state=state, closed_reason=reason, closed_by=by, closed_at=envelope.at)
-            return _put(run, replace(call, approval=approval))
-    return run
+        case ApprovalClosed(_, state, reason, by):
+            approval = replace(approval, state=state, closed_reason=reason, closed_by=by, closed_at=envelope.at)
+        case ApprovalReminded():
+            approval = replace(approval, reminded_at=envelope.at)
+        case ApprovalEscalated():
+            approval = replace(approval, escalated_at=envelope.at)
+    return _put(run, replace(found, approval=approval))
 
 
 def _after_execution(run: Run, envelope: Envelope) -> Run:

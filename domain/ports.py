@@ -340,6 +340,10 @@ class Directory(Protocol):
         """The user ids behind a group reference: a user-group handle (@sre), an e-mail address or a user id."""
         ...
 
+    async def mention(self, reference: str) -> str:
+        """How Slack addresses, and so notifies, the people behind a group reference."""
+        ...
+
 
 class Chat(Protocol):
     """Slack as the core sees it: each call says what a message should show now, and may be repeated freely."""
@@ -358,6 +362,10 @@ class Chat(Protocol):
 
     async def approval(self, approval: Approval) -> None:
         """The approval card, in whatever state it is."""
+        ...
+
+    async def call(self, approval: Approval, mentions: Sequence[str], *, escalated: bool) -> None:
+        """Call people to a request that waits, in its thread; said once per request and kind."""
         ...
 
     async def notice(self, incident_id: str, key: str, text: str) -> None:

@@ -31,7 +31,7 @@ Payload = dict[str, Any]
 def register(app: AsyncApp, services: Services) -> None:
     """Every listener acknowledges first."""
 
-    @app.action(re.compile(r"^approval\.(approve|deny|edit|why|undo)$"))
+    @app.action(re.compile(r"^approval\.(approve|deny|withdraw|edit|why|undo)$"))
     async def on_button(ack: AsyncAck, body: Payload) -> None:
         await ack()
         action = body["actions"][0]
@@ -83,10 +83,16 @@ async def _approve(services: Services, body: Payload) -> None:
 async def _deny(services: Services, body: Payload) -> None:
     approval_id, digest = _clicked(body)
     approval = await _request(services, approval_id)
-    if approval.request.terms.reason == "never" or approval.state is not ApprovalState.PENDING:
+    open_to_it = approval.state in (ApprovalState.PENDING, ApprovalState.APPROVED)
+    if approval.request.terms.reason == "never" or not open_to_it:
         await _cast(services, body, approval_id, Verdict.DENY, digest, _message_ts(body))
         return
     await _ask_reason(services, body, approval.request, Verdict.DENY, digest)
+
+
+async def _withdraw(services: Services, body: Payload) -> None:
+    approval_id, digest = _clicked(body)
+    await _cast(services, body, approval_id, Verdict.WITHDRAW, digest, _message_ts(body))
 
 
 async def _ask_reason(
@@ -213,4 +219,11 @@ def _message_ts(body: Payload) -> str:
     return str((body.get("container") or {}).get("message_ts") or "")
 
 
-_VERBS = {"approve": _approve, "deny": _deny, "edit": _open_edit, "why": _why, "undo": _undo}
+_VERBS = {
+    "approve": _approve,
+    "deny": _deny,
+    "withdraw": _withdraw,
+    "edit": _open_edit,
+    "why": _why,
+    "undo": _undo,
+}

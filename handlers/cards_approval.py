@@ -5,7 +5,7 @@ Top to bottom: what, where, how much, until when; then the exact change, literal
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from domain.actions import Action, Effect
 from domain.decisions import Approval, ApprovalRequest, ApprovalState, Check, Execution, ExecutionOutcome
@@ -46,6 +46,17 @@ def approval(approval: Approval) -> Body:
     place = f"{kit.safe(str(request.action.target), 120)}, {kit.safe(request.action.target.environment, 40)}"
     until = f". Expires {kit.utc(request.expires_at)}." if word == "Approval needed" else ""
     return Body(f"{word}: {kit.safe(name, 120)} ({place}){until}", tuple(_card(approval, word, name)))
+
+
+def call_to(approval: Approval, mentions: Sequence[str], *, escalated: bool) -> Body:
+    """What calls people to a request that waits. The mentions are Slack's own words for them, and are meant to notify."""
+    request = approval.request
+    name, until = kit.safe(title_of(request.action), 120), kit.when(request.expires_at, "{time}")
+    who = " ".join(mentions[:20]) or "Nobody is in the group that could decide"
+    said = "nobody has decided yet, and you may decide now as well" if escalated else "this still waits for a decision"
+    text = f"{'⏫' if escalated else '🔔'} {who}: {said}: *{name}* on {kit.code(str(request.action.target), 120)}."
+    ending = f"Without one it expires {until} and nothing is executed."
+    return Body(f"{said[:1].upper()}{said[1:]}: {name}", (kit.section(f"{text} {ending}"),))
 
 
 def word_of(approval: Approval) -> str:
@@ -91,7 +102,9 @@ def _card(approval: Approval, word: str, name: str) -> Iterator[Block]:
         yield from _undo(approval.execution)
     yield kit.context(*_small_print(approval))
     if pending:
-        yield _buttons(request)
+        yield _buttons(approval)
+    elif approval.state is ApprovalState.APPROVED:
+        yield kit.actions(_withdraw_button(request), _deny_button(request), _why_button(request))
     elif _can_undo(approval):
         yield kit.actions(_undo_button(request), _why_button(request))
 
@@ -133,6 +146,11 @@ def _small_print(approval: Approval) -> Iterator[str]:
     )
     if approval.state is ApprovalState.PENDING and not request.observe_only:
         yield _needed(approval)
+        if approval.escalated_at:
+            more = ", ".join(kit.safe(group, 60) for group in request.terms.escalate_to)
+            yield f"⏫ *Escalated* {kit.when(approval.escalated_at, '{time}')}: {more} may decide as well"
+        elif approval.reminded_at:
+            yield f"🔔 Reminded {kit.when(approval.reminded_at, '{time}')}"
     for warning in decision.warnings[:3]:
         yield f"⚠️ {kit.safe(warning, 240)}"
     if request.note:
@@ -142,13 +160,14 @@ def _small_print(approval: Approval) -> Iterator[str]:
 
 def _needed(approval: Approval) -> str:
     terms = approval.request.terms
-    who = ", ".join(kit.safe(group, 60) for group in terms.groups) or "nobody: the policy names no group"
+    who = ", ".join(kit.safe(group, 60) for group in approval.groups) or "nobody: the policy names no group"
     given = ", ".join(kit.person(vote.user) for vote in approval.approvers)
     so_far = f" ({len(approval.approvers)} so far: {given})" if given else ""
     return f"Needs {terms.quorum} of {who}{so_far}"
 
 
-def _buttons(request: ApprovalRequest) -> Block:
+def _buttons(approval: Approval) -> Block:
+    request = approval.request
     if request.observe_only:
         return kit.actions(_why_button(request))
     name, action = title_of(request.action), request.action
@@ -162,7 +181,8 @@ def _buttons(request: ApprovalRequest) -> Block:
     value = value_of(request)
     return kit.actions(
         kit.button("Approve", "approval.approve", value, style="primary", confirm=asks),
-        kit.button("Deny", "approval.deny", value, style="danger"),
+        _deny_button(request),
+        *([_withdraw_button(request)] if approval.approvers else []),
         kit.button("Edit…", "approval.edit", value),
         _why_button(request),
     )
@@ -175,6 +195,14 @@ def value_of(request: ApprovalRequest) -> str:
 
 def _why_button(request: ApprovalRequest) -> Block:
     return kit.button("Why?", "approval.why", value_of(request))
+
+
+def _deny_button(request: ApprovalRequest) -> Block:
+    return kit.button("Deny", "approval.deny", value_of(request), style="danger")
+
+
+def _withdraw_button(request: ApprovalRequest) -> Block:
+    return kit.button("Take back", "approval.withdraw", value_of(request))
 
 
 def _undo_button(request: ApprovalRequest) -> Block:

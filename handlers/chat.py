@@ -16,6 +16,7 @@ from domain.runs import Origin, Run
 from handlers import cards
 from handlers.blocks import degrade, fit, problems
 from handlers.cards_approval import approval as approval_card
+from handlers.cards_approval import call_to
 from handlers.kit import Block, Body
 
 # Lower goes first: the incident's message carries the thread, then what a person must decide, then results, then progress.
@@ -80,6 +81,14 @@ class SlackChat:
         request = approval.request
         body = approval_card(approval)
         await self._in_thread(approval_key(request.id), body, request.incident_id, APPROVAL, run_id=request.run_id)
+
+    async def call(self, approval: Approval, mentions: Sequence[str], *, escalated: bool) -> None:
+        """Call people to a request that waits, in its thread; said once per request and kind."""
+        request = approval.request
+        key = f"{'escalation' if escalated else 'reminder'}:{request.id}"
+        if await self._journal.message(key) is None:
+            body = call_to(approval, mentions, escalated=escalated)
+            await self._in_thread(key, body, request.incident_id, APPROVAL, run_id=request.run_id)
 
     async def notice(self, incident_id: str, key: str, text: str) -> None:
         """A short sentence in the incident's thread, said once per key."""

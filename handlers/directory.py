@@ -51,6 +51,16 @@ class SlackDirectory:
         members: frozenset[str] = await self._shared(f"group:{group_id}", lambda: self._read_members(group_id))
         return members
 
+    async def mention(self, reference: str) -> str:
+        """What notifies the people behind a reference when it stands in a message. Raises ChatError."""
+        reference = reference.strip()
+        if _USER_ID.fullmatch(reference):
+            return f"<@{reference}>"
+        if "@" in reference[1:]:
+            return "".join(f"<@{user}>" for user in sorted(await self._by_email(reference))) or reference
+        group = _GROUP_ID.fullmatch(reference)
+        return f"<!subteam^{group[1] if group else await self._group_id(reference.removeprefix('@'))}>"
+
     async def name(self, user_id: str) -> str:
         """A name to show, at most five minutes old; the id where Slack does not answer."""
         at, name = self._names.get(user_id, (0.0, ""))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Literal
 
-from domain.decisions import Approval, ApprovalRequest, ApprovalState, ApprovalTerms, Verdict, Vote
+from domain.decisions import Approval, ApprovalState, ApprovalTerms, Verdict, Vote, standing
 from domain.errors import NotAllowed
 from domain.ports import Person
 
@@ -25,26 +26,30 @@ def check_vote(
     """Raise NotAllowed, with the sentence for the person, unless this vote counts.
 
     `members` are the policy's groups with the Slack user ids in them now. A request that is approved and not yet consumed
-    still takes a deny: that is how an approval is revoked.
+    still takes a deny.
     """
-    request = approval.request
     _check_open(approval, vote, now)
-    if vote.digest != request.digest:
-        raise NotAllowed("This card has changed since you looked at it. Please read it again before you decide.")
-    refusal = not_entitled(request, person, members)
-    if refusal:
+    if refusal := not_entitled(approval, person, members):
         raise NotAllowed(refusal)
-    standing = _standing(approval.votes).get(vote.user)
-    if standing is not None and standing.verdict is vote.verdict:
+    before = standing(approval.votes).get(vote.user)
+    if before is not None and before.verdict is vote.verdict:
         word = "approved" if vote.verdict is Verdict.APPROVE else "denied"
         raise NotAllowed(f"You have already {word} this; it needs somebody else now.")
-    if not vote.reason.strip() and _needs_reason(request.terms, vote):
+    if not vote.reason.strip() and _needs_reason(approval.request.terms, vote):
         raise NotAllowed("Please say why: this decision is recorded with its reason.")
 
 
-def not_entitled(request: ApprovalRequest, person: Person, members: Mapping[str, frozenset[str]]) -> str:
+def check_withdrawal(approval: Approval, vote: Vote, now: datetime) -> None:
+    """Raise NotAllowed unless this person's approve stands and is not consumed. Nothing else is asked of a brake."""
+    _check_open(approval, vote, now)
+    before = standing(approval.votes).get(vote.user)
+    if before is None or before.verdict is not Verdict.APPROVE:
+        raise NotAllowed("You have not approved this, so there is nothing to take back.")
+
+
+def not_entitled(approval: Approval, person: Person, members: Mapping[str, frozenset[str]]) -> str:
     """Why this person may not decide on this request, as a sentence to them; empty where they may."""
-    terms = request.terms
+    request, terms = approval.request, approval.request.terms
     if not person.full_member:
         return (
             person.why_not
@@ -57,8 +62,8 @@ def not_entitled(request: ApprovalRequest, person: Person, members: Mapping[str,
     for group in terms.exclude:
         if group != "requester" and person.id in members.get(group, frozenset([person.id])):
             return f"Members of {group} are excluded from this decision."
-    if not any(person.id in members.get(group, frozenset()) for group in terms.groups):
-        return f"Only members of {_or(terms.groups)} can decide on this, and you are not one of them."
+    if not any(person.id in members.get(group, frozenset()) for group in approval.groups):
+        return f"Only members of {_or(approval.groups)} can decide on this, and you are not one of them."
     return ""
 
 
@@ -68,7 +73,7 @@ def tally(approval: Approval, votes: Iterable[Vote]) -> ApprovalState | None:
     `votes` are all votes so far, oldest first. A person counts once, by their last word; denials are counted first.
     """
     terms = approval.request.terms
-    verdicts = [vote.verdict for vote in _standing(votes).values()]
+    verdicts = [vote.verdict for vote in standing(votes).values()]
     if verdicts.count(Verdict.DENY) >= max(1, terms.deny_quorum):
         return ApprovalState.DENIED
     if verdicts.count(Verdict.APPROVE) >= max(1, terms.quorum):
@@ -76,24 +81,42 @@ def tally(approval: Approval, votes: Iterable[Vote]) -> ApprovalState | None:
     return None
 
 
+def brings_about(approval: Approval, vote: Vote) -> ApprovalState | None:
+    """The state that one more vote brings about, None where it stays: *pending* again where an approve is taken back."""
+    reached = tally(approval, (*approval.votes, vote)) or ApprovalState.PENDING
+    return None if reached is approval.state else reached
+
+
+def due(approval: Approval, now: datetime) -> Literal["", "reminder", "escalation"]:
+    """Whom a request that waits must call now: its groups at half of its time, `escalate_to` after `escalate_after`.
+
+    Without an `escalate_after`, three quarters of its time. Silence brings nothing about but calls.
+    """
+    request, terms = approval.request, approval.request.terms
+    if approval.state is not ApprovalState.PENDING or request.observe_only or now >= request.expires_at:
+        return ""
+    whole = request.expires_at - request.requested_at
+    after = timedelta(seconds=terms.escalate_after_s) if terms.escalate_after_s else whole * 3 / 4
+    if terms.escalate_to and approval.escalated_at is None and now >= request.requested_at + after:
+        return "escalation"
+    return "reminder" if approval.reminded_at is None and now >= request.requested_at + whole / 2 else ""
+
+
 def still_entitled(
     approval: Approval, members: Mapping[str, frozenset[str]], persons: Mapping[str, Person]
 ) -> list[str]:
     """Why the approvals do not carry an execution now, one sentence each; empty where enough of them still count."""
-    request = approval.request
     entitled, problems = 0, []
-    for vote in _standing(approval.votes).values():
-        if vote.verdict is not Verdict.APPROVE:
-            continue
+    for vote in approval.approvers:
         person = persons.get(vote.user)
         who = vote.name or vote.user
         if person is None or not person.full_member:
             problems.append(f"{who} is no longer a full member of the workspace")
-        elif not_entitled(request, person, members):
+        elif not_entitled(approval, person, members):
             problems.append(f"{who} may no longer decide on this")
         else:
             entitled += 1
-    needed = max(1, request.terms.quorum)
+    needed = max(1, approval.request.terms.quorum)
     if entitled >= needed:
         return []
     return problems or [f"{entitled} of {needed} approvals are there"]
@@ -106,17 +129,14 @@ def render_groups(terms: ApprovalTerms, groups: Mapping[str, tuple[str, ...]]) -
 
 
 def _check_open(approval: Approval, vote: Vote, now: datetime) -> None:
-    revokes = approval.state is ApprovalState.APPROVED and vote.verdict is Verdict.DENY
+    revokes = approval.state is ApprovalState.APPROVED and vote.verdict is not Verdict.APPROVE
     if approval.state is not ApprovalState.PENDING and not revokes:
         by = f" by {approval.closed_by}" if approval.closed_by else ""
         raise NotAllowed(f"This {_CLOSED[approval.state]}{by}.")
     if now >= approval.request.expires_at:
         raise NotAllowed("This has expired. Ask the agent again if it is still needed.")
-
-
-def _standing(votes: Iterable[Vote]) -> dict[str, Vote]:
-    """Each person's last word."""
-    return {vote.user: vote for vote in votes}
+    if vote.digest != approval.request.digest:
+        raise NotAllowed("This card has changed since you looked at it. Please read it again before you decide.")
 
 
 def _needs_reason(terms: ApprovalTerms, vote: Vote) -> bool:

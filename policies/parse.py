@@ -300,6 +300,8 @@ class Parser:
         after = self._seconds(node.get("escalate_after"), "escalate_after", 0)
         if after and not escalate_to:
             self.complain(node, "'escalate_after' needs 'escalate_to': whom to ask then")
+        if after and expires and after >= expires:
+            self.complain(node, "'escalate_after' must be less than 'expires', or nobody is ever asked then")
         return ApprovalTerms(
             groups=self._groups(node.get("groups"), "groups", DEFAULT_GROUPS),
             quorum=self._number(node.get("quorum"), "quorum", 1),

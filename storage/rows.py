@@ -15,7 +15,7 @@ from domain.runs import RunOutcome, RunSpec, RunStatus
 
 INCIDENT = "id, opened, channel, thread_ts, alerts, resolved_at"
 RUN = "spec, status, started_at, finished_at, outcome, reason, steps"
-APPROVAL = "id, request, state, closed_by, closed_reason, closed_at"
+APPROVAL = "id, request, state, closed_by, closed_reason, closed_at, reminded_at, escalated_at"
 EXECUTION = "id, call_id, action, key, started_at, approval_id, outcome, detail, verified, checks"
 MESSAGE = (
     "key, revision, channel, thread_key, text, blocks, priority, thread_ts, ts, sent_revision, attempts, failed,"
@@ -57,7 +57,7 @@ def run(row: sqlite3.Row) -> RunRow:
 
 def approval(db: sqlite3.Connection, workspace: str, row: sqlite3.Row) -> Approval:
     """The request, its votes in order, its end and its execution."""
-    approval_id, request, state, closed_by, closed_reason, closed_at = row
+    approval_id, request, state, closed_by, closed_reason, closed_at, reminded_at, escalated_at = row
     done = db.execute(
         f"SELECT {EXECUTION} FROM executions WHERE workspace = ? AND approval_id = ? AND approval_id <> ''",  # noqa: S608
         (workspace, approval_id),
@@ -70,6 +70,8 @@ def approval(db: sqlite3.Connection, workspace: str, row: sqlite3.Row) -> Approv
         closed_reason,
         moment(closed_at) if closed_at else None,
         execution(done) if done else None,
+        moment(reminded_at) if reminded_at else None,
+        moment(escalated_at) if escalated_at else None,
     )
 
 

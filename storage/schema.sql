@@ -66,6 +66,8 @@ CREATE TABLE approvals (
   closed_by        TEXT    NOT NULL DEFAULT '',
   closed_reason    TEXT    NOT NULL DEFAULT '',
   closed_at        TEXT,
+  reminded_at      TEXT,
+  escalated_at     TEXT,
   PRIMARY KEY (workspace, id)
 ) STRICT;
 CREATE INDEX approvals_by_age ON approvals (workspace, seq);
@@ -80,8 +82,9 @@ CREATE TABLE votes (
   approval_id TEXT    NOT NULL,
   user        TEXT    NOT NULL,
   seq         INTEGER NOT NULL,
+  verdict     TEXT    NOT NULL,
   vote        TEXT    NOT NULL,  -- JSON: Vote
-  PRIMARY KEY (workspace, approval_id, user)
+  PRIMARY KEY (workspace, approval_id, seq)  -- a person's last word counts, and every word is kept
 ) STRICT;
 
 CREATE TABLE executions (

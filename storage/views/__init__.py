@@ -19,6 +19,8 @@ from domain.events import (
     AlertReceived,
     AnalysisPlanned,
     ApprovalClosed,
+    ApprovalEscalated,
+    ApprovalReminded,
     ApprovalRequested,
     AutonomyDemoted,
     AutonomyRestored,
@@ -85,6 +87,10 @@ def fold(db: sqlite3.Connection, at: Envelope) -> None:  # noqa: C901 – one li
             approvals.voted(db, at, at.event)
         case ApprovalClosed():
             approvals.closed(db, at, at.event)
+        case ApprovalReminded():
+            approvals.called(db, at, at.event.approval_id, "reminded_at")
+        case ApprovalEscalated():
+            approvals.called(db, at, at.event.approval_id, "escalated_at")
         case ExecutionStarted():
             executions.started(db, at, at.event)
         case ExecutionProbed():

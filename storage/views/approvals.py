@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Literal
 
 from domain.canonical import digest_of
 from domain.codec import encode, timestamp
-from domain.decisions import ApprovalState
+from domain.decisions import ApprovalState, Verdict
 from domain.errors import Conflict
 from domain.events import ApprovalClosed, ApprovalRequested, Envelope, VoteCast
 from domain.runs import RunStatus
@@ -15,6 +16,7 @@ from storage.views.executions import Counter, count
 from storage.views.rules import must_change, text
 
 _BY_VOTE: dict[ApprovalState, Counter] = {ApprovalState.APPROVED: "approved", ApprovalState.DENIED: "denied"}
+_OPEN = (ApprovalState.PENDING, ApprovalState.APPROVED)
 _WITHOUT_VOTE = {ApprovalState.DENIED, ApprovalState.EXPIRED, ApprovalState.CANCELLED, ApprovalState.SUPERSEDED}
 
 
@@ -52,29 +54,68 @@ def requested(db: sqlite3.Connection, at: Envelope, event: ApprovalRequested) ->
 
 
 def voted(db: sqlite3.Connection, at: Envelope, event: VoteCast) -> None:
-    """One vote per person, on a pending request; the vote that settles it brings its state about."""
+    """A new word of a person, on a request that is open to it; the vote that settles it brings its state about.
+
+    An approved request takes no further approve, but a withdrawal or a deny until it is consumed.
+    """
     vote = event.vote
     row = db.execute(
         "SELECT state, observe_only, run_id, tool, environment FROM approvals WHERE workspace = ? AND id = ?",
         (at.workspace, event.approval_id),
     ).fetchone()
-    if row is None or row[0] != ApprovalState.PENDING or row[1]:
+    takes = (ApprovalState.PENDING,) if vote.verdict is Verdict.APPROVE else _OPEN
+    if row is None or row[0] not in takes or row[1]:
         raise Conflict(f"the approval request {event.approval_id} is {_standing(row)}: nobody can vote on it")
+    before = _last_word(db, at.workspace, event.approval_id, vote.user)
+    if vote.verdict is Verdict.WITHDRAW and before != Verdict.APPROVE:
+        raise Conflict(f"{vote.name or vote.user} has no approval to take back")
+    if vote.verdict == before:
+        raise Conflict(f"{vote.name or vote.user} has voted on this already")
+    db.execute(
+        "INSERT INTO votes (workspace, approval_id, user, seq, verdict, vote) VALUES (?, ?, ?, ?, ?, ?)",
+        (at.workspace, event.approval_id, vote.user, at.seq, vote.verdict, text(vote)),
+    )
+    if event.closes is not None:
+        _settle(db, at, event, row)
+
+
+def _settle(
+    db: sqlite3.Connection, at: Envelope, event: VoteCast, row: tuple[ApprovalState, int, str, str, str]
+) -> None:
+    """The state that a vote brings about: approved, denied, or pending again where an approve was taken back."""
+    vote, (state, _, run_id, tool, environment) = event.vote, row
+    reopened = event.closes is ApprovalState.PENDING
+    if (
+        event.closes == state
+        or (reopened and vote.verdict is Verdict.APPROVE)
+        or event.closes not in (*_BY_VOTE, _OPEN[0])
+    ):
+        raise Conflict(f"a vote cannot make a request {event.closes}")
+    if state == ApprovalState.APPROVED:
+        count(db, at.workspace, tool, environment, "approved", -1)
+    if event.closes in _BY_VOTE:
+        count(db, at.workspace, tool, environment, _BY_VOTE[event.closes])
+    _close(db, at, event.approval_id, event.closes, vote.name or vote.user, vote.reason)
+    if reopened:
+        db.execute(
+            "UPDATE approvals SET closed_by = '', closed_reason = '', closed_at = NULL WHERE workspace = ? AND id = ?",
+            (at.workspace, event.approval_id),
+        )
+    runs.waits(db, at.workspace, run_id, RunStatus.WAITING if reopened else RunStatus.RUNNING)
+
+
+def called(
+    db: sqlite3.Connection, at: Envelope, approval_id: str, what: Literal["reminded_at", "escalated_at"]
+) -> None:
+    """People were called to a pending request, once each way."""
     must_change(
         db.execute(
             f"UPDATE approvals SET {what} = ?"  # noqa: S608 – one of two words
             f" WHERE workspace = ? AND id = ? AND state = 'pending' AND observe_only = 0 AND {what} IS NULL",
             (timestamp(at.at), at.workspace, approval_id),
         ),
-        f"{vote.name or vote.user} has voted on this already",
+        f"the approval request {approval_id} does not wait, or people were called already",
     )
-    if event.closes is None:
-        return
-    if event.closes not in _BY_VOTE:
-        raise Conflict(f"a vote cannot make a request {event.closes}")
-    _close(db, at, event.approval_id, event.closes, vote.name or vote.user, vote.reason)
-    count(db, at.workspace, row[3], row[4], _BY_VOTE[event.closes])
-    runs.waits(db, at.workspace, row[2], RunStatus.RUNNING)
 
 
 def closed(db: sqlite3.Connection, at: Envelope, event: ApprovalClosed) -> None:
@@ -82,7 +123,7 @@ def closed(db: sqlite3.Connection, at: Envelope, event: ApprovalClosed) -> None:
     row = db.execute(
         "SELECT state, 0, run_id FROM approvals WHERE workspace = ? AND id = ?", (at.workspace, event.approval_id)
     ).fetchone()
-    if row is None or row[0] not in (ApprovalState.PENDING, ApprovalState.APPROVED):
+    if row is None or row[0] not in _OPEN:
         raise Conflict(f"the approval request {event.approval_id} is {_standing(row)}: it cannot be closed")
     if event.state not in _WITHOUT_VOTE:
         raise Conflict(f"an approval request cannot end as {event.state}")
@@ -95,6 +136,14 @@ def _close(db: sqlite3.Connection, at: Envelope, approval_id: str, state: Approv
         "UPDATE approvals SET state = ?, closed_by = ?, closed_reason = ?, closed_at = ? WHERE workspace = ? AND id = ?",
         (state, by, reason, timestamp(at.at), at.workspace, approval_id),
     )
+
+
+def _last_word(db: sqlite3.Connection, workspace: str, approval_id: str, user: str) -> str:
+    row = db.execute(
+        "SELECT verdict FROM votes WHERE workspace = ? AND approval_id = ? AND user = ? ORDER BY seq DESC LIMIT 1",
+        (workspace, approval_id, user),
+    ).fetchone()
+    return str(row[0]) if row else ""
 
 
 def _standing(row: tuple[str, int] | None) -> str:

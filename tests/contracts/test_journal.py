@@ -18,6 +18,8 @@ from domain.events import (
     AgentResumed,
     AlertJoined,
     ApprovalClosed,
+    ApprovalEscalated,
+    ApprovalReminded,
     Draft,
     ExecutionProbed,
     IncidentResolved,
@@ -277,9 +279,61 @@ async def test_a_person_votes_once_and_only_while_it_is_pending(journal: SqliteJ
     await refused(journal, vote("a1"))
     await journal.append(requested("a1"), vote("a1", "U1", closes=None))
     assert "already" in await refused(journal, vote("a1", "U1", closes=None))
-    await refused(journal, denied("a1", "U1"))
     await journal.append(vote("a1", "U2"))
     assert "approved" in await refused(journal, vote("a1", "U3", closes=None))
+
+
+def withdrawn(user: str = "U1", closes: ApprovalState | None = None) -> Draft:
+    return vote("a1", user, Verdict.WITHDRAW, closes)
+
+
+async def test_an_approve_is_taken_back_until_it_is_consumed(journal: SqliteJournal) -> None:
+    await journal.append(run_started(), step(), requested("a1"))
+    assert "no approval to take back" in await refused(journal, withdrawn())
+    await journal.append(vote("a1", "U1"))
+    assert "no approval to take back" in await refused(journal, withdrawn("U2", ApprovalState.PENDING))
+    await journal.append(withdrawn(closes=ApprovalState.PENDING))
+    approval, row = await journal.approval("a1"), await journal.run("r1")
+    assert approval is not None
+    assert row is not None
+    assert (approval.state, approval.approvers, approval.closed_at) == (ApprovalState.PENDING, (), None)
+    assert row.status is RunStatus.WAITING
+    assert (await journal.trust(action().tool, "production"))["approved"] == 0
+    assert "pending" in await refused(journal, execution())
+    assert "no approval to take back" in await refused(journal, withdrawn())
+    await journal.append(vote("a1", "U1"), execution())
+    assert "consumed" in await refused(journal, withdrawn(closes=ApprovalState.PENDING))
+    assert "consumed" in await refused(journal, denied("a1", "U2"))
+    approval = await journal.approval("a1")
+    assert fold(await journal.of_run("r1")).calls["c1"].approval == approval
+
+
+async def test_a_deny_after_the_approval_vetoes_it(journal: SqliteJournal) -> None:
+    await journal.append(run_started(), step(), requested("a1"), vote("a1", "U1"), denied("a1", "U1"))
+    approval = await journal.approval("a1")
+    assert approval is not None
+    assert approval.state is ApprovalState.DENIED
+    assert "denied" in await refused(journal, execution())
+    counted = await journal.trust(action().tool, "production")
+    assert (counted["approved"], counted["denied"]) == (0, 1)
+    assert fold(await journal.of_run("r1")).calls["c1"].approval == approval
+
+
+async def test_people_are_called_once_each_way_while_it_waits(journal: SqliteJournal) -> None:
+    for event in (ApprovalReminded("a1"), ApprovalEscalated("a1", ("leads",))):
+        await refused(journal, Draft(event))
+    await journal.append(run_started(), step(), requested("a1"))
+    for event in (ApprovalReminded("a1"), ApprovalEscalated("a1", ("leads",))):
+        await journal.append(Draft(event, run_id="r1"))
+        await refused(journal, Draft(event, run_id="r1"))
+    approval = await journal.approval("a1")
+    assert approval is not None
+    assert approval.state is ApprovalState.PENDING
+    assert approval.reminded_at is not None
+    assert approval.escalated_at is not None
+    assert fold(await journal.of_run("r1")).calls["c1"].approval == approval
+    await journal.append(requested("a2", call_id="c2"), vote("a2"))
+    await refused(journal, Draft(ApprovalReminded("a2"), run_id="r1"))
 
 
 async def test_a_vote_brings_about_approved_or_denied_and_nothing_else(journal: SqliteJournal) -> None:

@@ -151,6 +151,7 @@ class Paper:
     runs: list[Run] = field(default_factory=list)
     diagnoses: list[Run] = field(default_factory=list)
     incidents: list[tuple[Incident, str]] = field(default_factory=list)
+    calls: list[tuple[str, tuple[str, ...], bool]] = field(default_factory=list)
 
     async def incident(self, incident: Incident, *, status: str = "") -> None:
         self.incidents.append((incident, status))
@@ -167,6 +168,9 @@ class Paper:
         if await self.journal.message(key) is None:
             await self.journal.append(Draft(MessageWanted(key, 1, "C1", "", "card", ())))
             await self.journal.append(Draft(MessageSent(key, 1, "C1", approval.request.id)))
+
+    async def call(self, approval: Approval, mentions: Sequence[str], *, escalated: bool) -> None:
+        self.calls.append((approval.request.id, tuple(mentions), escalated))
 
     async def notice(self, incident_id: str, key: str, text: str) -> None:
         """Nothing says notices here."""
@@ -190,6 +194,11 @@ class Club:
         if self.silent:
             raise ChatError("Slack does not answer.")
         return frozenset(self.groups.get(reference, ()))
+
+    async def mention(self, reference: str) -> str:
+        if self.silent:
+            raise ChatError("Slack does not answer.")
+        return f"<{reference}>"
 
 
 Turning = Answer | Exception | Callable[[Run], Answer]

@@ -14,7 +14,15 @@ from domain.actions import digest
 from domain.decisions import Approval, ApprovalRequest, ApprovalState, ApprovalTerms, Decision, Outcome, Verdict, Vote
 from domain.errors import NotAllowed
 from domain.ports import Person
-from policies.approvers import check_vote, render_groups, still_entitled, tally
+from policies.approvers import (
+    brings_about,
+    check_vote,
+    check_withdrawal,
+    due,
+    render_groups,
+    still_entitled,
+    tally,
+)
 from tests.unit.policy_samples import NOW, action
 
 MEMBERS = {"approvers": frozenset({"UANA", "UBOB", "UREQ", "UEDIT"}), "leads": frozenset({"ULEE"})}
@@ -128,6 +136,76 @@ def test_an_approval_can_be_revoked_until_it_is_consumed() -> None:
     deny = vote("UBOB", Verdict.DENY, reason="not now")
     check_vote(approval(ApprovalState.APPROVED), deny, person("UBOB"), MEMBERS, NOW)
     assert "already approved and executed" in refusal(approval(ApprovalState.CONSUMED), deny)
+
+
+def taken_back(on: Approval, by: str = "UANA", **changes: Any) -> None:
+    check_withdrawal(on, vote(by, Verdict.WITHDRAW, **changes), NOW)
+
+
+@pytest.mark.parametrize("state", [ApprovalState.PENDING, ApprovalState.APPROVED])
+def test_who_approved_may_take_it_back_while_it_is_not_consumed(state: ApprovalState) -> None:
+    taken_back(approval(state, (vote(),)))
+    with pytest.raises(NotAllowed, match="nothing to take back"):
+        taken_back(approval(state, (vote("UBOB"),)))
+    with pytest.raises(NotAllowed, match="nothing to take back"):
+        taken_back(approval(state, (vote(), vote(verdict=Verdict.WITHDRAW))))
+    with pytest.raises(NotAllowed, match="has changed"):
+        taken_back(approval(state, (vote(),)), digest="0" * 64)
+
+
+def test_what_is_consumed_is_not_taken_back() -> None:
+    with pytest.raises(NotAllowed, match="approved and executed"):
+        taken_back(approval(ApprovalState.CONSUMED, (vote(),)))
+
+
+def test_a_vote_brings_about_a_state_or_leaves_it() -> None:
+    approved = approval(ApprovalState.APPROVED, (vote(),))
+    assert brings_about(approval(), vote()) is ApprovalState.APPROVED
+    assert brings_about(approval(quorum=2), vote()) is None
+    assert brings_about(approved, vote(verdict=Verdict.WITHDRAW)) is ApprovalState.PENDING
+    assert brings_about(approved, vote("UBOB", Verdict.DENY)) is ApprovalState.DENIED
+    two = approval(ApprovalState.APPROVED, (vote(),), deny_quorum=2)
+    assert brings_about(two, vote("UBOB", Verdict.DENY)) is None
+    assert brings_about(two, vote(verdict=Verdict.DENY)) is ApprovalState.PENDING
+
+
+@pytest.mark.parametrize(
+    ("minutes", "called", "step"),
+    [
+        (14, {}, ""),
+        (15, {}, "reminder"),
+        (16, {"reminded_at": NOW}, ""),
+        (20, {"reminded_at": NOW}, "escalation"),
+        (21, {"reminded_at": NOW, "escalated_at": NOW}, ""),
+        (29, {}, "escalation"),
+        (30, {}, ""),
+    ],
+)
+def test_a_request_that_waits_calls_people_once_each_way(minutes: int, called: dict[str, Any], step: str) -> None:
+    waiting = replace(approval(escalate_to=("leads",), escalate_after_s=1200), **called)
+    assert due(waiting, NOW + timedelta(minutes=minutes)) == step
+
+
+def test_without_a_time_of_its_own_it_escalates_at_three_quarters_and_without_groups_never() -> None:
+    reminded = replace(approval(escalate_to=("leads",)), reminded_at=NOW)
+    assert due(reminded, NOW + timedelta(minutes=22)) == ""
+    assert due(reminded, NOW + timedelta(minutes=23)) == "escalation"
+    assert due(replace(approval(), reminded_at=NOW), NOW + timedelta(minutes=29)) == ""
+
+
+@pytest.mark.parametrize("state", [state for state in ApprovalState if state is not ApprovalState.PENDING])
+def test_what_is_decided_calls_nobody(state: ApprovalState) -> None:
+    assert due(approval(state, escalate_to=("leads",)), NOW + timedelta(minutes=25)) == ""
+
+
+def test_the_groups_that_it_turned_to_vote_once_it_has_and_not_before() -> None:
+    on = approval(escalate_to=("leads",))
+    assert "Only members of approvers can" in refusal(on, vote("ULEE"))
+    escalated = replace(on, escalated_at=NOW)
+    check_vote(escalated, vote("ULEE"), person("ULEE"), MEMBERS, NOW)
+    assert "Only members of approvers or leads can" in refusal(escalated, vote("UZED"))
+    approved = replace(escalated, state=ApprovalState.APPROVED, votes=(vote("ULEE"),))
+    assert still_entitled(approved, MEMBERS, {"ULEE": person("ULEE")}) == []
 
 
 def test_the_same_person_does_not_count_twice() -> None:

@@ -29,7 +29,7 @@ from domain.work import Rollup
 from handlers import cards_info, dialogs
 from handlers.blocks import problems, view_problems
 from handlers.cards_approval import approval as card
-from handlers.cards_approval import title_of, value_of, word_of
+from handlers.cards_approval import call_to, title_of, value_of, word_of
 from tests.slack_harness import CHECKOUT, action_of, incident_of, request_of
 from tests.unit.test_cards import NASTY, accepted, tame
 
@@ -50,7 +50,8 @@ def buttons(approval: Approval) -> list[str]:
 STATES = [
     (Approval(request_of()), "Approval needed", ["Approve", "Deny", "Edit…", "Why?"]),
     (Approval(request_of(observe_only=True)), "Would ask", ["Why?"]),
-    (Approval(request_of(), ApprovalState.APPROVED, (MARA,)), "Approved", []),
+    (Approval(request_of(), votes=(MARA,)), "Approval needed", ["Approve", "Deny", "Take back", "Edit…", "Why?"]),
+    (Approval(request_of(), ApprovalState.APPROVED, (MARA,)), "Approved", ["Take back", "Deny", "Why?"]),
     (Approval(request_of(), ApprovalState.DENIED, closed_by="U07MARA0001", closed_reason="no"), "Denied", []),
     (Approval(request_of(), ApprovalState.EXPIRED, closed_at=NOON), "Expired", []),
     (Approval(request_of(), ApprovalState.CANCELLED, closed_reason="the alert resolved"), "Cancelled", []),
@@ -160,6 +161,26 @@ def test_a_partly_voted_card_says_who_is_still_needed() -> None:
     assert "Needs 2 of approvers (1 so far: <@U07MARA0001>)" in said
 
 
+def test_a_card_says_whom_it_called_and_who_may_decide_since() -> None:
+    terms = ApprovalTerms(("approvers",), escalate_to=("leads",))
+    asked = Approval(request_of(terms=terms), reminded_at=NOON)
+    assert "Needs 1 of approvers" in str(card(asked).blocks)
+    assert "Reminded" in str(card(asked).blocks)
+    escalated = str(card(replace(asked, escalated_at=NOON)).blocks)
+    assert "Needs 1 of approvers, leads" in escalated
+    assert "*Escalated*" in escalated
+    assert "leads may decide as well" in escalated
+
+
+def test_a_call_to_people_mentions_them_and_says_what_happens_without_them() -> None:
+    body = call_to(Approval(request_of()), ("<!subteam^S1>", "<@U1>"), escalated=False)
+    accepted(body)
+    assert "<!subteam^S1> <@U1>" in str(body.blocks)
+    assert "expires" in str(body.blocks)
+    assert "nothing is executed" in str(body.blocks)
+    assert "Nobody is in the group" in str(call_to(Approval(request_of()), (), escalated=True).blocks)
+
+
 def test_nobody_to_ask_is_said_on_the_card() -> None:
     assert "nobody: the policy names no group" in str(card(Approval(request_of(terms=ApprovalTerms(())))).blocks)
 
@@ -172,7 +193,7 @@ def test_arguments_that_do_not_fit_are_announced_before_anybody_approves() -> No
 
 
 def test_a_failure_offers_the_stored_undo_and_lists_the_checks() -> None:
-    said = str(card(STATES[10][0]).blocks)
+    said = str(card(STATES[11][0]).blocks)
     assert "✗ pods ready: 1 of 3" in said
     assert "*The stored undo*" in said
     assert "revision = 4" in said
@@ -207,7 +228,7 @@ def test_dialogs_and_home_of_any_text_are_valid_views(text: str) -> None:
     assert view_problems(dialogs.edit(request, "C1", "1.2")) == []
     assert view_problems(dialogs.wrong("r1")) == []
     status = status_of(paused=text, model=text, policy_problems=(text,) * 3)
-    incidents = tuple(incident_of(title=text, channel=text) for _ in range(40))
+    incidents = tuple(incident_of(title=text, channel="C07ALERTS01") for _ in range(40))
     pending = (Approval(request),) * 30
     assert view_problems(cards_info.home(replace(status, open_incidents=incidents, pending=pending))) == []
     body = cards_info.status(replace(status, open_incidents=incidents, pending=pending))
