@@ -18,7 +18,7 @@ from bot.models.prices import usage
 from bot.models.prompt import CONCLUDE, opening, tool_message
 from domain.canonical import digest_of, plain
 from domain.diagnosis import Confidence, Diagnosis, Evidence, Hypothesis
-from domain.errors import ModelError
+from domain.errors import BadInput, ModelError
 from domain.ports import Request, ToolOffer
 from domain.runs import Answer, Run, ToolCall, Usage
 
@@ -121,7 +121,7 @@ class OpenAIModel:
             raise ModelError(_status_sentence(error)) from error
         except openai.OpenAIError as error:
             raise ModelError("could not be reached") from error
-        except (httpx2.HTTPError, ValueError) as error:
+        except (httpx2.HTTPError, ValueError, RecursionError) as error:
             raise ModelError("answered with something that is not a chat completion") from error
         return read_completion(completion, self.name, run)
 
@@ -165,10 +165,10 @@ def read_completion(completion: Any, model: str, run: Run) -> Answer:
         message = completion["choices"][0]["message"]
         text = str(message.get("content") or "")[:MAX_TEXT]
         calls = [_call(call) for call in (message.get("tool_calls") or [])[:MAX_CALLS]]
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        response_id = str(plain(completion.get("id") or ""))[:200]
+    except (KeyError, IndexError, TypeError, AttributeError, BadInput) as error:
         raise ModelError("answered with something that is not a chat completion") from error
     used = _usage(completion.get("usage"), model)
-    response_id = str(plain(completion.get("id") or ""))[:200]
     others = tuple(call for call in calls if call.tool != CONCLUDE.name)
     if others:
         return Answer(str(plain(text)), others, None, used, response_id)
@@ -235,12 +235,11 @@ def _usage(value: Any, model: str) -> Usage:
 
 def _concluded(arguments: str, text: str, model: str, run: Run) -> Diagnosis:
     try:
-        said = json.loads(arguments)
-    except ValueError as error:
+        said = plain(json.loads(arguments))
+    except (ValueError, RecursionError, BadInput) as error:
         raise ModelError("concluded with unusable JSON") from error
     if not isinstance(said, Mapping):
         raise ModelError("concluded with something that is not an object")
-    said = plain(said)
     evidence = cited(run, said.get("evidence"))
     confidence = _confidence(said.get("confidence"), evidence)
     hypotheses = tuple(

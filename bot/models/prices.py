@@ -1,6 +1,6 @@
 """What models cost: US dollars per million tokens (input, cached input, output), as OpenAI listed them in 2025.
 
-A model that is not listed, or is served from another base URL, is unpriced: tokens are counted and the cost says so.
+A model that is not listed is unpriced: its tokens are counted, and the usage says that their cost is unknown.
 """
 
 from __future__ import annotations
