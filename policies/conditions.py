@@ -9,6 +9,7 @@ error, and errors fail closed. An error comes back from the engine as a value th
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from policies.schema import FACTS, ROOTS, ToolSchema, message_types
 
 MAX_BYTES = 2048
 MAX_NESTED_MACROS = 2
+MAX_SHOWN = 80
 _MACROS = frozenset({"all", "exists", "exists_one", "map", "filter"})
 _FUNCTIONS = (
     *("contains", "startsWith", "endsWith", "matches", "size", "has"),
@@ -28,6 +30,8 @@ _FUNCTIONS = (
     *("int", "uint", "double", "string", "bool", "type", "timestamp", "duration"),
 )
 _WORD = re.compile(r"""[rR]?"(?:[^"\\\n]|\\.)*"|[rR]?'(?:[^'\\\n]|\\.)*'|[A-Za-z_]\w*|[()]|\S""")
+_STRING = re.compile(r"""[rR]?"(?:[^"\\\n]|\\.)*"|[rR]?'(?:[^'\\\n]|\\.)*'""")
+_FACT = re.compile(rf"\b({'|'.join(ROOTS)})\.([A-Za-z_]\w*)")
 _ENGINE_ERROR = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
 _UNDEFINED_FIELD = re.compile(r"undefined field '(\w+)' not found in struct 'facts\.([\w.]+)'")
 _UNDECLARED = re.compile(r"undeclared reference to '([\w.]+)'(?: \(in container ''\))?")
@@ -144,6 +148,21 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'replicas'?` where something known is close, else nothing."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def facts_read(text: str, situation: Mapping[str, Any]) -> str:
+    """What an expression reads, with the values that it found: `args.replicas is 20`. Empty where it reads nothing."""
+    found = dict.fromkeys(_FACT.findall(_STRING.sub('""', text)))
+    return ", ".join(f"{root}.{name} is {_shown(situation, root, name)}" for root, name in found)
+
+
+def _shown(situation: Mapping[str, Any], root: str, name: str) -> str:
+    """A fact's value as a condition would write it, short; whatever it holds stays on one line."""
+    facts = situation.get(root)
+    if not isinstance(facts, Mapping) or name not in facts:
+        return "absent"
+    value = json.dumps(facts[name], default=str)
+    return value if len(value) <= MAX_SHOWN else value[: MAX_SHOWN - 1] + "…"
 
 
 def _check_limits(text: str) -> None:

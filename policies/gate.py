@@ -14,7 +14,7 @@ from domain.codec import encode
 from domain.decisions import ApprovalTerms, Decision, Outcome, RuleVerdict
 from domain.runs import RunSpec
 from policies.calendars import calendar_facts
-from policies.conditions import ConditionError, Facts
+from policies.conditions import ConditionError, Facts, facts_read
 from policies.rules import Branch, Invariant, Policy, Rule, default_expiry
 from policies.schema import FACTS
 
@@ -253,8 +253,20 @@ def explain(policy: Policy, situation: Mapping[str, Any]) -> tuple[RuleVerdict, 
             miss = replace(miss, detail=f"match.{field} does not match" if field else "")
         if rule.expires_on and situation["calendar"]["date"] >= rule.expires_on:
             miss = rule.expired
-        verdicts.extend([miss] if miss.detail else _apply(rule, facts)[1])
+        verdicts.extend([miss] if miss.detail else (_told(rule, each, situation) for each in _apply(rule, facts)[1]))
     return tuple(verdicts)
+
+
+def _told(rule: Rule, verdict: RuleVerdict, situation: Mapping[str, Any]) -> RuleVerdict:
+    """The verdict with its condition and what that read. The gate itself leaves this out: it decides all day."""
+    branch = rule.otherwise if rule.otherwise and verdict.rule != rule.id else rule.then
+    if branch.condition is None:
+        return verdict
+    text = " ".join(branch.condition.text.split())
+    how = {"matched": "its condition is true", "error": f"its condition fails ({verdict.detail})"}
+    read = facts_read(text, situation)
+    detail = f"{how.get(verdict.result, verdict.detail)}: {text}{', where ' + read if read else ''}"
+    return replace(verdict, detail=detail)
 
 
 # --- modes ------------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from bot.commands.roi import period
@@ -15,7 +16,7 @@ from bot.config import Settings
 from bot.policy_files import read_folder, variables
 from bot.tools import schemas
 from domain.codec import timestamp
-from domain.errors import PolicyError
+from domain.errors import PolicyError, SettingsError
 from policies.backtest import Backtest, Example, Flip, Flips
 from policies.policy import load as load_policy
 from policies.recorded import Recorded, said_of
@@ -30,6 +31,8 @@ EVERY = 500
 def run(new: Policy, settings: Settings, options: argparse.Namespace) -> int:
     """0 where every invariant holds, 1 where the new policy would have broken one. Raises SettingsError, JournalError."""
     since = datetime.now(UTC) - period(options.since)
+    if not Path(settings.agent_database).exists():
+        raise SettingsError(f"AGENT_DATABASE: there is no database at {settings.agent_database}")
     in_force = _in_force(settings)
     broken = False
     for workspace in workspaces_in(settings.agent_database) or ["local"]:

@@ -187,7 +187,20 @@ def test_explain_says_of_every_rule_why_it_did_or_did_not_match() -> None:
     assert verdicts["change-production"].result == "matched"
     assert verdicts["look-anywhere"].detail == "it is about other tools or effects"
     assert verdicts["repair-staging"].detail == "match.environments does not match"
-    assert verdicts["same-target-again"].detail == "its condition is false"
+    read = "rate.target_1h >= 3, where rate.target_1h is 0"
+    assert verdicts["same-target-again"].detail == f"its condition is false: {read}"
+    assert verdicts["change-production"].detail.startswith("its condition is true: !(target.environment in ")
+
+
+def test_explain_says_what_an_error_failed_on_and_keeps_every_value_short_and_on_one_line() -> None:
+    of = policy("  - {id: r, decision: ask, match: {tools: ['kubernetes_scale']}, when: target.owner == args.name}")
+    long = facts("kubernetes_scale", {"name": "a\n" * 400}, of=of)
+    [verdict] = explain(of, long)
+    assert verdict.result == "error"
+    assert "its condition fails (" in verdict.detail
+    assert 'where target.owner is absent, args.name is "a\\n' in verdict.detail
+    assert "\n" not in verdict.detail
+    assert len(verdict.detail) < 250
 
 
 # --- what no policy can override --------------------------------------------------------------------------------------
