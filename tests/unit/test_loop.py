@@ -110,7 +110,7 @@ def executed(outcome: ExecutionOutcome | None, verified: bool | None = None) -> 
         (executed(ExecutionOutcome.UNKNOWN, False), Need.REPORT),
         (decided(Outcome.DENY, result=ToolResult("c", "turn", False, "no")), Need.NOTHING),
     ],
-    ids=str,
+    ids=lambda value: value.name if isinstance(value, Need) else "call",  # a repr with sets in it differs per worker
 )
 def test_what_a_call_needs_next(call: Call, needed: Need) -> None:
     assert need(call) is needed
