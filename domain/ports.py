@@ -139,8 +139,8 @@ class Journal(Protocol):
         """
         ...
 
-    async def refused(self, tool: str, target_key: str, arguments_digest: str) -> Vote | None:
-        """The standing no of a person to the same action on the same target in an open incident, if any."""
+    async def refused(self, tool: str, target_key: str, arguments_digest: str) -> Approval | None:
+        """The request for the same action on the same target that a person denied last in an open incident, if any."""
         ...
 
     async def control(self) -> tuple[Mode | None, str]:

@@ -14,7 +14,7 @@ from domain.actions import Mode
 from domain.alerts import Incident
 from domain.brakes import Brakes, TrackRecord
 from domain.codec import timestamp
-from domain.decisions import Approval, Verdict, Vote
+from domain.decisions import Approval
 from domain.errors import JournalError
 from domain.events import Envelope, PayloadReceived
 from domain.ports import Message, RunRow
@@ -162,23 +162,17 @@ class Reader:
         )
         return dict(zip(_TRUST, row or (0,) * len(_TRUST), strict=True))
 
-    async def refused(self, tool: str, target_key: str, arguments_digest: str) -> Vote | None:
-        """The standing no of a person to the same action on the same target in an open incident, if any.
+    async def refused(self, tool: str, target_key: str, arguments_digest: str) -> Approval | None:
+        """The request for the same action on the same target that a person denied last in an open incident, if any.
 
         `arguments_digest` is `digest_of(encode(action.arguments))`.
         """
-
-        def query(db: sqlite3.Connection) -> Vote | None:
-            row = db.execute(
-                "SELECT a.id FROM approvals AS a JOIN incidents AS i ON i.workspace = a.workspace AND i.id = a.incident_id"
-                " WHERE a.workspace = ? AND a.tool = ? AND a.target_key = ? AND a.arguments_digest = ?"
-                " AND a.state = 'denied' AND i.resolved_at IS NULL ORDER BY a.seq DESC LIMIT 1",
-                (self._workspace, tool, target_key, arguments_digest),
-            ).fetchone()
-            cast = rows.votes(db, self._workspace, row[0]) if row else ()
-            return next((vote for vote in reversed(cast) if vote.verdict is Verdict.DENY), None)
-
-        return await self._read(query)
+        where = (
+            " AND tool = ? AND target_key = ? AND arguments_digest = ? AND state = 'denied' AND EXISTS (SELECT 1 FROM"
+            " incidents AS i WHERE i.workspace = approvals.workspace AND i.id = incident_id AND i.resolved_at IS NULL)"
+            " ORDER BY seq DESC LIMIT 1"
+        )
+        return _first(await self._approvals(where, tool, target_key, arguments_digest))
 
     async def control(self) -> tuple[Mode | None, str]:
         """The mode set in Slack (None: the setting's) and the reason of a pause (empty: not paused)."""

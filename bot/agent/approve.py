@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from bot import metrics
+from bot.agent import memory
 from bot.agent.step import decide, observe
 from bot.agent.world import Journey, World
 from domain.actions import Action, Mode, digest
@@ -56,7 +57,9 @@ def request_for(
 
 
 async def ask(journey: Journey, call: Call, *, supersedes: str = "", note: str = "") -> None:
-    """Open the request and show its card."""
+    """Open the request and show its card. Where somebody said no to it before, the card says what changed since."""
+    if not note and call.action is not None:
+        note = await memory.note_on(journey, call.action)
     request = request_for(journey.world, journey.run, call, supersedes=supersedes, note=note)
     events: list[Event] = [ApprovalRequested(request)]
     if request.observe_only:
@@ -84,12 +87,15 @@ async def recheck(journey: Journey, call: Call, tool: WriteTool) -> Blocked | Ac
         return Blocked(f"the target could not be looked at again: {error}", ApprovalState.CANCELLED)
     if spent := budget.out_of_actions(journey.run):
         return Blocked(spent.rstrip("."), ApprovalState.CANCELLED)
-    _, decision = await decide(world, journey.run, action)
+    situation, decision = await decide(world, journey.run, action)
     if decision.outcome is Outcome.DENY:
         return Blocked(f"policy now denies it: {decision.reason}", ApprovalState.CANCELLED)
     moved = _moved(request, action, decision)
     if moved:
         return Blocked(moved, ApprovalState.SUPERSEDED, again=True)
+    shut = [name for name in request.terms.window if name not in situation["calendar"]["open"]]
+    if shut:
+        return Blocked(f"it waits until {' and '.join(shut)} is open")
     return await _entitled(world, approval, decision.terms or request.terms) or action
 
 

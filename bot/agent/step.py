@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import Any, TypeGuard
 
 from bot import metrics
+from bot.agent import memory
 from bot.agent.world import Journey, World
 from domain.actions import Action, Effect, Mode
-from domain.canonical import canonical, digest_of, plain
-from domain.decisions import ApprovalState, Decision, Outcome, Verdict, Vote
+from domain.canonical import canonical, plain
+from domain.decisions import Decision, Outcome
 from domain.errors import ArgumentsRefused, BadInput, ChatError, ToolError
 from domain.events import DecisionMade, Event, ToolCallFinished, ToolCallRefused
 from domain.ports import Tool, WriteTool
@@ -43,7 +44,7 @@ async def propose(journey: Journey, call: Call) -> list[Event]:
             action = await observe(action, tool)
         except ToolError as error:
             return [failed(asked, f"{asked.tool} cannot be proposed: {journey.world.redactor.text(str(error)).text}")]
-        refusal = budget.out_of_actions(journey.run) or await _said_already(journey, action)
+        refusal = budget.out_of_actions(journey.run) or await memory.said_already(journey, action)
         if refusal:
             return [_refused(asked, refusal)]
     return await decided(journey, asked, action)
@@ -140,34 +141,6 @@ def _why(run: Run, asked: ToolCall) -> str:
         if finding.proposal is not None and finding.proposal.tool == asked.tool:
             return finding.proposal.why
     return run.answers[-1].text[:500] if run.answers else ""
-
-
-async def _said_already(journey: Journey, action: Action) -> str:
-    """Why people are not asked this: somebody said no to it, or it is being asked in this incident right now."""
-    journal, incident_id = journey.world.journal, journey.run.spec.incident_id
-    arguments = plain(action.arguments)
-    vote = await journal.refused(action.tool, action.target.key, digest_of(arguments)) or _denied_here(
-        journey.run, action
-    )
-    if vote is not None:
-        reason = f": {vote.reason}" if vote.reason else ""
-        return f"{vote.name or vote.user} denied the same action on the same target{reason}. It is not asked again."
-    for approval in await journal.approvals(pending=True, incident_id=incident_id) if incident_id else ():
-        asked = approval.request.action
-        if (asked.tool, asked.target.key, plain(asked.arguments)) == (action.tool, action.target.key, arguments):
-            return f"The same change waits for a decision already ({approval.request.id}). It is not asked twice."
-    return ""
-
-
-def _denied_here(run: Run, action: Action) -> Vote | None:
-    """The no to the same change within this run, which may belong to no incident."""
-    for call in run.calls.values():
-        approval, earlier = call.approval, call.action
-        if approval is None or earlier is None or approval.state is not ApprovalState.DENIED:
-            continue
-        if (earlier.tool, earlier.target.key, earlier.arguments) == (action.tool, action.target.key, action.arguments):
-            return next((vote for vote in reversed(approval.votes) if vote.verdict is Verdict.DENY), None)
-    return None
 
 
 async def _groups_of(world: World, user: str) -> tuple[str, ...]:

@@ -445,9 +445,9 @@ async def test_a_no_stands_while_its_incident_is_open(journal: SqliteJournal) ->
     await journal.append(opened("i1", "f1"), requested("a1"))
     assert await journal.refused(*same) is None
     await journal.append(denied("a1", "U7"))
-    vote_against = await journal.refused(*same)
-    assert vote_against is not None
-    assert (vote_against.user, vote_against.verdict) == ("U7", Verdict.DENY)
+    refusal = await journal.refused(*same)
+    assert refusal is not None
+    assert (refusal.request.id, refusal.votes[-1].user, refusal.votes[-1].verdict) == ("a1", "U7", Verdict.DENY)
     assert await journal.refused(asked.tool, asked.target.key, digest_of({})) is None
     await journal.append(Draft(IncidentResolved("ceased"), incident_id="i1"))
     assert await journal.refused(*same) is None
