@@ -38,7 +38,8 @@ SYSTEM = Actor("system")
 class ApprovalTerms:
     """Who must say yes, how many, until when. `groups` are names of the policy's groups; `expires_s` is seconds.
 
-    `reason` is when a vote needs words: never, on_deny or always. `deny_quorum` denials end it.
+    `reason` is when a vote needs words: never, on_deny or always. `deny_quorum` denials end it. `window` names calendars:
+    what was approved waits until all of them are open, and expires if that comes too late.
     """
 
     groups: tuple[str, ...]
@@ -49,6 +50,7 @@ class ApprovalTerms:
     reason: str = "on_deny"
     escalate_to: tuple[str, ...] = ()
     escalate_after_s: int = 0
+    window: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from domain.actions import Action, Effect
-from domain.decisions import Approval, ApprovalRequest, ApprovalState, Check, Execution, ExecutionOutcome
+from domain.decisions import Approval, ApprovalRequest, ApprovalState, ApprovalTerms, Check, Execution, ExecutionOutcome
 from handlers import kit
 from handlers.kit import Block, Body
 
@@ -163,7 +163,12 @@ def _needed(approval: Approval) -> str:
     who = ", ".join(kit.safe(group, 60) for group in approval.groups) or "nobody: the policy names no group"
     given = ", ".join(kit.person(vote.user) for vote in approval.approvers)
     so_far = f" ({len(approval.approvers)} so far: {given})" if given else ""
-    return f"Needs {terms.quorum} of {who}{so_far}"
+    window = f"; once approved it waits until {_window(terms)} is open" if terms.window else ""
+    return f"Needs {terms.quorum} of {who}{so_far}{window}"
+
+
+def _window(terms: ApprovalTerms) -> str:
+    return " and ".join(kit.safe(name, 60) for name in terms.window)
 
 
 def _buttons(approval: Approval) -> Block:
@@ -173,7 +178,7 @@ def _buttons(approval: Approval) -> Block:
     name, action = title_of(request.action), request.action
     asks = kit.confirm(
         f"{name[:1].upper()}{name[1:]}?"[:100],
-        f"{action.target} ({action.target.environment}), touches {_touches(action)}. It runs as soon as you approve.",
+        f"{action.target} ({action.target.environment}), touches {_touches(action)}. {_when_it_runs(request)}",
         "Approve",
         "Not yet",
         danger=action.effect is Effect.DESTRUCTIVE,
@@ -186,6 +191,14 @@ def _buttons(approval: Approval) -> Block:
         kit.button("Edit…", "approval.edit", value),
         _why_button(request),
     )
+
+
+def _when_it_runs(request: ApprovalRequest) -> str:
+    if request.terms.quorum > 1:
+        return f"It runs as soon as {request.terms.quorum} people have approved."
+    if request.terms.window:
+        return f"It runs as soon as {_window(request.terms)} is open."
+    return "It runs as soon as you approve."
 
 
 def value_of(request: ApprovalRequest) -> str:

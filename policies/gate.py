@@ -205,6 +205,7 @@ def _strictest(policy: Policy, effect: Effect, hits: list[_Hit]) -> tuple[_Hit, 
         exclude=tuple(dict.fromkeys(name for other in every for name in other.exclude)),
         reason=max((other.reason for other in every), key=_REASON_RANK.__getitem__),
         deny_quorum=min(other.deny_quorum for other in every),
+        window=tuple(dict.fromkeys(name for other in every for name in other.window)),
     )
 
 
@@ -306,8 +307,9 @@ def situation(
 ) -> dict[str, Any]:
     """The whole input of a decision, computed by the server, as plain JSON: it is stored with the decision.
 
-    `mode` is the agent's mode now; `rate` counts the last hour (`target`, `agent`, `failed`). What is not known is an
-    absent key, so that a condition that needs it fails closed. Arguments that are None are absent too.
+    `mode` is the agent's mode now; `rate` counts the last hour (`target`, `agent`, `failed`, `touches`,
+    `problem`). What is not known is an absent key, so that a condition that needs it fails closed. Arguments that are
+    None are absent too.
     """
     target = {key: value for key, value in encode(action.target).items() if value}
     target["environment"] = action.target.environment

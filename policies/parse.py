@@ -25,7 +25,7 @@ ELSE_KEYS = ("decision", "when", "approval", "reason")
 MATCH_KEYS = ("tools", "effects", "environments", "namespaces", "agents", "origins")
 APPROVAL_KEYS = (
     *("groups", "quorum", "expires", "exclude", "deny_quorum", "reason"),
-    *("escalate_to", "escalate_after"),
+    *("escalate_to", "escalate_after", "window"),
 )
 MAX_QUORUM = 20
 MAX_EXPIRES_S = 7 * 24 * 3600
@@ -311,6 +311,7 @@ class Parser:
             reason=self._one_of(node.get("reason"), ("never", "on_deny", "always"), "reason", "on_deny"),
             escalate_to=escalate_to,
             escalate_after_s=after,
+            window=self._window(node.get("window")),
         )
 
     def _groups(self, node: Node | None, what: str, default: tuple[str, ...]) -> tuple[str, ...]:
@@ -320,6 +321,13 @@ class Parser:
                 where = node or Node("scalar", "", 0)
                 self.complain(where, f"there is no group '{name}'{nearest(name, self.bundle.groups)}")
         return tuple(dict.fromkeys(names)) or default
+
+    def _window(self, node: Node | None) -> tuple[str, ...]:
+        names = self._texts(node, "window")
+        for name in names:
+            if node is not None and name not in self.bundle.calendars:
+                self.complain(node, f"there is no calendar '{name}'{nearest(name, self.bundle.calendars)}")
+        return tuple(dict.fromkeys(names))
 
     def _exclude(self, node: Node | None) -> tuple[str, ...]:
         """Requester and editor never vote; the list may add groups."""

@@ -52,7 +52,7 @@ def request_for(
         editor=editor,
         supersedes=supersedes,
         note=note,
-        observe_only=world.mode() is Mode.OBSERVE,
+        observe_only=bool(decision.observe) or world.mode() is Mode.OBSERVE,
     )
 
 
@@ -63,7 +63,8 @@ async def ask(journey: Journey, call: Call, *, supersedes: str = "", note: str =
     request = request_for(journey.world, journey.run, call, supersedes=supersedes, note=note)
     events: list[Event] = [ApprovalRequested(request)]
     if request.observe_only:
-        events.append(ApprovalClosed(request.id, ApprovalState.CANCELLED, "observe mode: this would have been asked"))
+        why = request.decision.observe or "observe mode"
+        events.append(ApprovalClosed(request.id, ApprovalState.CANCELLED, f"this would have been asked. {why}"))
     await journey.record(*events)
     await show(journey, call)
 
@@ -90,6 +91,8 @@ async def recheck(journey: Journey, call: Call, tool: WriteTool) -> Blocked | Ac
     situation, decision = await decide(world, journey.run, action)
     if decision.outcome is Outcome.DENY:
         return Blocked(f"policy now denies it: {decision.reason}", ApprovalState.CANCELLED)
+    if decision.observe:
+        return Blocked(decision.observe, ApprovalState.CANCELLED)
     moved = _moved(request, action, decision)
     if moved:
         return Blocked(moved, ApprovalState.SUPERSEDED, again=True)

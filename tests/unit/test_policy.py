@@ -264,13 +264,32 @@ def test_a_rule_expects_the_whole_format_of_approval() -> None:
     of = policy(
         "  - id: r\n    decision: ask\n    match: {effects: [write]}\n    owner: platform\n"
         "    approval: {groups: [approvers, leads], quorum: 2, expires: 2h, exclude: [requester], deny_quorum: 2,\n"
-        "      reason: always, escalate_to: leads, escalate_after: 1h}\n"
+        "      reason: always, escalate_to: leads, escalate_after: 1h, window: nights}\n",
+        "calendars: {nights: {hours: 22:00-24:00}}",
     )
     terms = of.rules[0].then.terms
     assert terms is not None
     assert (terms.groups, terms.quorum, terms.expires_s, terms.deny_quorum) == (("approvers", "leads"), 2, 7200, 2)
     assert (terms.reason, terms.escalate_to, terms.escalate_after_s) == ("always", ("leads",), 3600)
+    assert terms.window == ("nights",)
     assert of.rules[0].owner == "platform"
+
+
+def test_a_window_names_a_calendar() -> None:
+    rule = "  - {id: r, decision: ask, match: {effects: [write]}, approval: {window: nigths}}"
+    calendars = "calendars: {nights: {hours: 22:00-24:00}}"
+    assert "there is no calendar 'nigths'; did you mean 'nights'?" in problems(rule, calendars)
+
+
+def test_of_several_asking_rules_every_window_holds() -> None:
+    of = policy(
+        "  - {id: a, decision: ask, match: {effects: [write]}, approval: {window: nights}}\n"
+        "  - {id: b, decision: ask, match: {effects: [write]}, approval: {window: weekends, quorum: 2}}\n",
+        "calendars: {nights: {hours: 22:00-24:00}, weekends: {hours: 00:00-24:00, days: [sat, sun]}}",
+    )
+    terms = decide(of, facts("kubernetes_restart", of=of)).terms
+    assert terms is not None
+    assert set(terms.window) == {"nights", "weekends"}
 
 
 # --- calendars --------------------------------------------------------------------------------------------------------
