@@ -55,7 +55,7 @@ def kubernetes_list() -> list[Figure]:
     server.start()
     port, _ = here.recv()
     try:
-        costs = asyncio.run(bench.measure(f"http://127.0.0.1:{port}", 500, 3))
+        costs = bench.measure(f"http://127.0.0.1:{port}", 500, 3)
     finally:
         server.terminate()
     ours, typed = costs["kubernetes_list"], costs["kubernetes.aio, typed list"]

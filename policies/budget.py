@@ -1,16 +1,14 @@
-"""Brakes: what one run may use, calls that repeat, and the circuit breaker over failed executions."""
+"""What one run may use, and calls that repeat."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import takewhile
 
 from domain.runs import Call, Run, ToolCall
-
-MAX_FAILED_PER_HOUR = 3
 
 
 @dataclass(frozen=True)
@@ -106,21 +104,12 @@ def repeated(run: Run, call: ToolCall) -> str:
 
 
 def _identity(call: ToolCall) -> tuple[str, str]:
+    return call.tool, _sorted(call.arguments)
+
+
+@lru_cache(maxsize=4096)  # each call is compared with every earlier one of its run
+def _sorted(arguments: str) -> str:
     try:
-        arguments = json.dumps(json.loads(call.arguments or "{}"), sort_keys=True)
+        return json.dumps(json.loads(arguments or "{}"), sort_keys=True)
     except (ValueError, RecursionError):
-        arguments = call.arguments
-    return call.tool, arguments
-
-
-def tripped(rates: Mapping[str, int], limit: int = MAX_FAILED_PER_HOUR) -> str:
-    """Why the circuit breaker is open, given the last hour's counts (`failed`); empty while it is closed."""
-    failed = rates.get("failed", 0)
-    if failed < limit:
-        return ""
-    return f"{failed} executions failed or did not help within the last hour: the agent only observes until a person looks."
-
-
-def hour_before(now: datetime) -> datetime:
-    """The start of the window that rates are counted over."""
-    return now - timedelta(hours=1)
+        return arguments

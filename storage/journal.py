@@ -159,16 +159,14 @@ class SqliteJournal(Reader):
                 await self._write(batch)
 
     async def _write(self, batch: list[_Append]) -> None:
-        hop = asyncio.ensure_future(
-            self._writing.run(partial(_record, workspace=self._workspace, head=self._head, batch=batch))
-        )
-        await asyncio.wait([hop])
-        error = hop.exception()
-        if error is not None:
+        try:
+            self._head, outcomes = await self._writing.run(
+                partial(_record, workspace=self._workspace, head=self._head, batch=batch)
+            )
+        except Exception as error:  # noqa: BLE001 – whatever it is, whoever waits for this commit has to hear of it
             self._head = None  # read again from the disk, which knows what is there
             _refuse(batch, error)
             return
-        self._head, outcomes = hop.result()
         for append, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, AgentError):
                 _refuse([append], outcome)

@@ -10,22 +10,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
-from enum import Enum, auto
-from typing import Any
+from enum import IntEnum, auto
+from typing import Any, TypeVar
 
-from bot import metrics
+from bot import brakes, metrics
 from bot.agent import approve, execute
 from bot.agent.outcome import outcome_of, result_of, work_unit
 from bot.agent.reading import LOOK_SECONDS, READ_SECONDS, read
 from bot.agent.step import decide, decided, failed, is_write, propose
 from bot.agent.world import Journey, World, log
 from bot.analyzers import Reading, analyze
-from domain.actions import Action
+from domain.actions import Action, Mode
 from domain.canonical import canonical, digest_of, plain
 from domain.decisions import ApprovalState, ExecutionOutcome, Outcome
-from domain.errors import AgentError, Conflict, ModelError
+from domain.errors import AgentError, Conflict, ModelError, Paused
 from domain.events import (
     AnalysisPlanned,
     DiagnosisConcluded,
@@ -42,11 +42,13 @@ from domain.ports import ReadTool, ToolOffer, WriteTool
 from domain.runs import Answer, Call, Run, RunOutcome, RunStatus, ToolCall, ToolResult
 from policies import budget
 
+T = TypeVar("T")
+
 ANALYSIS_SECONDS = 20.0
 PROGRESS_EVERY_SECONDS = 2.0
 
 
-class Need(Enum):
+class Need(IntEnum):
     """What a call still needs."""
 
     PROPOSE = auto()
@@ -93,6 +95,9 @@ async def advance(world: World, run_id: str) -> Run:
         try:
             if not await passage.forward():
                 break
+        except Paused:
+            await journey.reload()
+            break  # somebody stopped it between the last look and the intent; resuming advances it again
         except Conflict:
             # a vote, an expiry or a pause was recorded meanwhile: the journal is right, look again
             if not await journey.reload():
@@ -127,7 +132,7 @@ class _Passage:
             return False
         open_calls: dict[Need, list[Call]] = defaultdict(list)
         for call in self.run.calls.values():
-            if call.step > 0:
+            if call.step > 0 and call.result is None:
                 open_calls[need(call)].append(call)
         if await self._settle(open_calls):
             return True
@@ -207,7 +212,7 @@ class _Passage:
     # --- calls --------------------------------------------------------------------------------------------------------
 
     async def _propose(self, calls: list[Call]) -> None:
-        proposed = await asyncio.gather(*(propose(self.journey, call) for call in calls))
+        proposed = await _together([propose(self.journey, call) for call in calls])
         await self.journey.record(*(event for events in proposed for event in events))
 
     async def _read(self, calls: list[Call]) -> None:
@@ -215,7 +220,7 @@ class _Passage:
 
         They are held: the next append is the request that shows them to the model. A crash before it costs the reads again.
         """
-        results = await asyncio.gather(*(self._one_read(call) for call in calls))
+        results = await _together([self._one_read(call) for call in calls])
         self.journey.hold(*(ToolCallFinished(self._cited(result)) for result in results))
         await self.show()
 
@@ -253,6 +258,7 @@ class _Passage:
         if started is not None:
             await execute.run(self.journey, started, tool)
             await approve.show(self.journey, call)
+            await brakes.settle(self.world)
         return True
 
     async def _still_allowed(self, call: Call, action: Action) -> bool:
@@ -266,14 +272,18 @@ class _Passage:
         return decision.outcome is Outcome.ALLOW
 
     async def _recover(self, call: Call) -> None:
+        """In observe mode an intent that did not arrive is not taken up again: it is only looked at."""
         if call.execution is not None:
-            await execute.recover(self.journey, call.execution, self._write_tool(call), probed=call.probed)
+            only_look = call.probed or self.world.mode() is Mode.OBSERVE
+            await execute.recover(self.journey, call.execution, self._write_tool(call), probed=only_look)
             await approve.show(self.journey, call)
+            await brakes.settle(self.world)
 
     async def _verify(self, call: Call) -> None:
         if call.execution is not None:
             await execute.verify(self.journey, call.execution, self._write_tool(call))
             await approve.show(self.journey, call)
+            await brakes.settle(self.world)
 
     async def _report(self, call: Call) -> None:
         await self.journey.record(ToolCallFinished(result_of(call)))
@@ -338,3 +348,8 @@ class _Passage:
         metrics.runs_finished.labels(outcome.value).inc()
         metrics.run_seconds.observe(spent / 1000)
         await self.world.chat.diagnosis(self.run)
+
+
+async def _together(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """What each comes to, all at the same time. One alone, the usual case, needs no task and no turn of the event loop."""
+    return [await works[0]] if len(works) == 1 else await asyncio.gather(*works)
