@@ -133,9 +133,12 @@ class Plane:
         )
         receipt = Receipt(spec.incident_id, run_id)
         try:
-            await journal.append(Draft(RunStarted(spec), Actor("person", question.user), spec.incident_id, run_id))
+            begun = await journal.append(
+                Draft(RunStarted(spec), Actor("person", question.user), spec.incident_id, run_id)
+            )
         except Conflict:
             return receipt
+        await self.world.chat.progress(fold(begun))
         metrics.runs_started.labels(question.origin.value).inc()
         self._workers.enqueue(run_id)
         return receipt

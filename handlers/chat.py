@@ -12,7 +12,7 @@ from domain.canonical import digest_of, plain
 from domain.decisions import SYSTEM, Approval
 from domain.events import Draft, MessageWanted
 from domain.ports import Journal, Message
-from domain.runs import Origin, Run
+from domain.runs import Origin, Run, RunSpec
 from handlers import cards
 from handlers.blocks import degrade, fit, problems
 from handlers.cards_approval import approval as approval_card
@@ -67,20 +67,22 @@ class SlackChat:
 
     async def progress(self, run: Run) -> None:
         """The run's progress in the thread; streamed to the person who asked."""
-        key = f"progress:{run.id}"
+        key = progress_key(run.id)
         if run.spec.origin in _PEOPLE and run.spec.requester:
             self._lanes.watched_by(key, run.spec.requester)
-        await self._in_thread(key, cards.progress(run), run.spec.incident_id, PROGRESS, run)
+        await self._in_thread(key, cards.progress(run), run.spec.incident_id, PROGRESS, run.spec)
 
     async def diagnosis(self, run: Run) -> None:
         """The run's conclusion in the thread."""
-        await self._in_thread(f"diagnosis:{run.id}", cards.diagnosis(run), run.spec.incident_id, RESULT, run)
+        await self._in_thread(f"diagnosis:{run.id}", cards.diagnosis(run), run.spec.incident_id, RESULT, run.spec)
 
     async def approval(self, approval: Approval) -> None:
         """The approval card, in whatever state it is."""
         request = approval.request
         body = approval_card(approval)
-        await self._in_thread(approval_key(request.id), body, request.incident_id, APPROVAL, run_id=request.run_id)
+        run = await self._journal.run(request.run_id)
+        spec = run.spec if run else None
+        await self._in_thread(approval_key(request.id), body, request.incident_id, APPROVAL, spec, request.run_id)
 
     async def call(self, approval: Approval, mentions: Sequence[str], *, escalated: bool) -> None:
         """Call people to a request that waits, in its thread; said once per request and kind."""
@@ -95,20 +97,22 @@ class SlackChat:
         await self._in_thread(f"notice:{incident_id}:{key}", cards.notice(text), incident_id, RESULT)
 
     async def _in_thread(
-        self, key: str, body: Body, incident_id: str, priority: int, run: Run | None = None, run_id: str = ""
+        self, key: str, body: Body, incident_id: str, priority: int, spec: RunSpec | None = None, run_id: str = ""
     ) -> None:
+        run_id = spec.id if spec else run_id
+        root = root_key(incident_id) if incident_id else progress_key(run_id)
         incident = await self._journal.incident(incident_id) if incident_id else None
-        channel = (run.spec.channel if run else "") or (incident.channel if incident else "") or self._channel
-        thread_ts = (run.spec.thread_ts if run else "") or (incident.thread_ts if incident else "")
+        channel = (spec.channel if spec else "") or (incident.channel if incident else "") or self._channel
+        thread_ts = (spec.thread_ts if spec else "") or (incident.thread_ts if incident else "")
         await self.want(
             key,
             body,
             channel=channel,
             priority=priority,
-            thread_key=root_key(incident_id) if incident_id else "",
+            thread_key="" if key == root else root,
             thread_ts=thread_ts,
             incident_id=incident_id,
-            run_id=run.id if run else run_id,
+            run_id=run_id,
         )
 
     async def want(
@@ -155,6 +159,11 @@ class SlackChat:
 def root_key(incident_id: str) -> str:
     """The outbox key of an incident's message."""
     return f"incident:{incident_id}"
+
+
+def progress_key(run_id: str) -> str:
+    """The outbox key of a run's progress; where there is no incident and no thread yet, it carries the thread."""
+    return f"progress:{run_id}"
 
 
 def approval_key(approval_id: str) -> str:

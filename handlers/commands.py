@@ -17,7 +17,7 @@ from domain.ports import Question, Receipt
 from domain.runs import Origin
 from handlers import cards_info, kit
 from handlers.approvals import explained
-from handlers.chat import root_key, settle
+from handlers.chat import progress_key, root_key, settle
 from handlers.kit import Body
 from handlers.payloads import actor, key_of, where
 from handlers.services import Services, failure
@@ -233,8 +233,9 @@ async def writable(services: Services, channel: str) -> str:
 
 
 async def permalink(services: Services, receipt: Receipt) -> str:
-    """The address of the incident's message, once Slack has it; empty where that takes too long."""
-    sent = await services.sender.delivered(root_key(receipt.incident_id), _LINK_PATIENCE_S)
+    """The address of the message that carries the thread, once Slack has it; empty where that takes too long."""
+    key = root_key(receipt.incident_id) if receipt.incident_id else progress_key(receipt.run_id)
+    sent = await services.sender.delivered(key, _LINK_PATIENCE_S)
     incident = await services.journal.incident(receipt.incident_id)
     channel = sent.channel if sent else (incident.channel if incident else "")
     ts = sent.ts if sent else (incident.thread_ts if incident else "")
