@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from bot import metrics
 from bot.agent import memory
-from bot.agent.step import decide, observe
+from bot.agent.step import decide, failed, observe
 from bot.agent.world import Journey, World
 from domain.actions import Action, Mode, digest
 from domain.canonical import digest_of
@@ -17,6 +17,7 @@ from domain.events import ApprovalClosed, ApprovalRequested, DecisionMade, Event
 from domain.ports import Person, WriteTool
 from domain.runs import Call, Run
 from policies import approvers, budget
+from policies.asking import too_many_questions
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,14 @@ def request_for(
 
 
 async def ask(journey: Journey, call: Call, *, supersedes: str = "", note: str = "") -> None:
-    """Open the request and show its card. Where somebody said no to it before, the card says what changed since."""
+    """Open the request and show its card; a run or an incident that asks too much is told so instead.
+
+    Where somebody said no to it before, the card says what changed since.
+    """
+    refusal = "" if supersedes else await _too_many(journey)
+    if refusal:
+        await journey.record(failed(call.call, f"{call.call.tool} was not asked: {refusal}"))
+        return
     if not note and call.action is not None:
         note = await memory.note_on(journey, call.action)
     request = request_for(journey.world, journey.run, call, supersedes=supersedes, note=note)
@@ -67,6 +75,12 @@ async def ask(journey: Journey, call: Call, *, supersedes: str = "", note: str =
         events.append(ApprovalClosed(request.id, ApprovalState.CANCELLED, f"this would have been asked. {why}"))
     await journey.record(*events)
     await show(journey, call)
+
+
+async def _too_many(journey: Journey) -> str:
+    incident_id = journey.run.spec.incident_id
+    waiting = await journey.world.journal.approvals(pending=True, incident_id=incident_id) if incident_id else ()
+    return too_many_questions(journey.run, len(waiting))
 
 
 async def recheck(journey: Journey, call: Call, tool: WriteTool) -> Blocked | Action:
