@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from bot import brakes
 from bot.agent.step import is_write, observe
 from bot.agent.world import World
 from domain.actions import Action, Mode, Target, digest
 from domain.decisions import Approval, ApprovalRequest, Decision, Execution, RuleVerdict
 from domain.errors import BadInput
 from domain.events import DecisionMade
-from domain.runs import Origin, RunSpec
-from policies import budget, gate
+from domain.runs import Origin, Run, RunSpec
+from policies import brakes as rules
+from policies import gate
 
 
 async def why(world: World, reference: str) -> str:
@@ -47,19 +49,22 @@ async def explain(world: World, tool_name: str, arguments: Mapping[str, Any], us
     if is_write(tool):
         action = await observe(action, tool)
     policy, now, mode = world.policy(), world.clock(), world.mode()
+    spec = RunSpec("explain", "", Origin.COMMAND, world.model.name, mode, Target(), requester=user)
+    stands = await brakes.against(world, Run(spec, now), action)
     situation = gate.situation(
         action=action,
-        run=RunSpec("explain", "", Origin.COMMAND, world.model.name, mode, Target(), requester=user),
+        run=spec,
         mode=mode,
         tainted=False,
         cost_micros=0,
         requester_groups=(),
-        rate=await world.journal.rates(target.key, budget.hour_before(now)),
+        rate=rules.rates(await world.journal.rates(target.key, rules.since(now)), stands.acted),
         trust=await world.journal.trust(tool_name, target.environment),
         now=now,
         policy=policy,
     )
     decision = gate.under_mode(gate.decide(policy, situation), mode, action, policy)
+    decision = rules.braked(decision, stands.brakes, stands.acted, action, policy)
     return "\n".join([_headline(action, decision, mode), *_verdicts(gate.explain(policy, situation))])
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot import escalation, explain, metrics, undo, voting
+from bot import brakes, escalation, explain, metrics, undo, voting
 from bot.agent.loop import advance
 from bot.agent.world import World, log
 from bot.incidents import OpenIncidents
@@ -19,7 +19,7 @@ from domain.actions import Mode
 from domain.alerts import Alert, Incident
 from domain.canonical import digest_of
 from domain.decisions import SYSTEM, Actor, Approval, ApprovalRequest, ApprovalState, Vote
-from domain.errors import AgentError, Conflict, JournalError
+from domain.errors import AgentError, Conflict, JournalError, NotAllowed
 from domain.events import (
     AgentPaused,
     AgentResumed,
@@ -32,6 +32,7 @@ from domain.events import (
 from domain.fold import fold
 from domain.ports import Question, Receipt, Status
 from domain.runs import RunOutcome, RunSpec, RunStatus
+from policies import brakes as rules
 
 RETRY_SECONDS = 5.0
 """After the journal refused a write: how long a run rests before it is tried again."""
@@ -66,7 +67,7 @@ class Plane:
         """Recover and go to work: unfinished runs go on, open cards and incidents are shown as they are."""
         journal = self.world.journal
         mode, self.paused = await journal.control()
-        self.mode = mode or self._default_mode
+        self.mode = self._default_mode if self._only_observes else mode or self._default_mode
         for incident in await journal.incidents(open_only=True, limit=10_000):
             self._open.open(incident)
             self._narrator.touch(incident.id)
@@ -82,6 +83,7 @@ class Plane:
         )
         for approval in await journal.approvals(pending=True, limit=1000):
             await self.world.chat.approval(approval)
+        await brakes.settle(self.world)
         self._narrator.start()
         self._workers.start()
         await self._wake_runs()
@@ -93,6 +95,11 @@ class Plane:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+
+    @property
+    def _only_observes(self) -> bool:
+        """AGENT_MODE=observe is a ceiling: nothing said in Slack, now or earlier, lifts it."""
+        return self._default_mode is Mode.OBSERVE
 
     # --- alerts and questions -------------------------------------------------------------------------------------------
 
@@ -174,9 +181,12 @@ class Plane:
     # --- control --------------------------------------------------------------------------------------------------------
 
     async def pause(self, by: Actor, reason: str) -> None:
-        """No new runs, no executions, approved ones included; over restarts, until resumed."""
-        await self.world.journal.append(Draft(AgentPaused(reason or "paused by a person"), by))
+        """No new runs, no executions, approved ones included; over restarts, until resumed.
+
+        It holds from the first line on: should the journal refuse to record it, the agent stays paused and this raises.
+        """
         self.paused = reason or "paused by a person"
+        await self.world.journal.append(Draft(AgentPaused(self.paused), by))
 
     async def resume(self, by: Actor) -> None:
         """Go on where everything stopped."""
@@ -185,9 +195,21 @@ class Plane:
         await self._wake_runs()
 
     async def set_mode(self, by: Actor, mode: Mode) -> None:
-        """observe, propose or act, from now on and over restarts."""
+        """observe, propose or act, from now on and over restarts. AGENT_MODE=observe allows nothing else: NotAllowed."""
+        if self._only_observes and mode is not Mode.OBSERVE:
+            raise NotAllowed(
+                "This agent was set up only to observe (AGENT_MODE=observe). Whoever runs it can change that setting."
+            )
         await self.world.journal.append(Draft(ModeChanged(mode), by))
         self.mode = mode
+
+    async def reset_breaker(self, by: Actor, scope: str) -> str:
+        """Close a circuit breaker: a tool's, or the agent's. Raises NotAllowed, BadInput."""
+        return await brakes.reset(self.world, by, scope)
+
+    async def restore_autonomy(self, by: Actor, tool: str, environment: str) -> str:
+        """Let policy decide again after a demotion. Raises NotAllowed, BadInput."""
+        return await brakes.restore(self.world, by, tool, environment)
 
     async def status(self) -> Status:
         """Where things stand."""
@@ -202,6 +224,7 @@ class Plane:
             pending=tuple(await journal.approvals(pending=True)),
             running=tuple(await journal.runs(unfinished=True)),
             week=await journal.rollup(now - timedelta(days=7), now),
+            brakes=rules.sentences(await journal.brakes(rules.since(now))),
         )
 
     def allowed_bots(self, channel: str) -> Sequence[str]:
@@ -220,6 +243,7 @@ class Plane:
         for approval in await self.world.journal.expired(now):
             await self._close(approval, ApprovalState.EXPIRED, "nobody decided in time", now)
         await escalation.call_people(self.world, now)
+        await brakes.settle(self.world)
         await self._wake_runs()
 
     async def _wake_runs(self) -> None:

@@ -39,6 +39,7 @@ async def propose_undo(world: World, approval_id: str, user: str, mode: Mode) ->
         requester=user,
         channel=incident.channel if incident else "",
         thread_ts=incident.thread_ts if incident else "",
+        undoes=execution.id,
     )
     call = ToolCall("undo", undo.tool, canonical(plain(undo.arguments)).decode())
     events = (

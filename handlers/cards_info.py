@@ -26,6 +26,8 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("scan", "", "look for configuration that will break"),
     ("pause", "[reason]", "no new runs and no executions, approved ones included"),
     ("resume", "", "go on"),
+    ("reset", "<tool|agent>", "close a circuit breaker after you looked at what failed"),
+    ("restore", "<tool> <environment>", "let policy decide again what a revert took back"),
     ("mode", "<observe|propose|act>", "how far the agent may go"),
     ("whoami", "", "who you are to the agent, and whether you may approve"),
 )
@@ -58,7 +60,7 @@ def status(now: Status) -> Body:
         ("Policy", kit.code(now.policy_hash[:12] or "none", 20)),
         ("Now", f"{len(now.open_incidents)} open, {len(now.pending)} waiting for a vote, {len(now.running)} running"),
     ]
-    blocks = [kit.fields(rows), *_policy_problems(now)]
+    blocks = [kit.fields(rows), *_policy_problems(now), *_brakes(now)]
     text = f"{'Paused. ' if now.paused else ''}Mode {now.mode}; {kit.plural(len(now.open_incidents), 'open incident')}"
     return Body(text, kit.within([*blocks, *_waiting(now.pending), *_incident_rows(now.open_incidents)]))
 
@@ -67,6 +69,12 @@ def _policy_problems(now: Status) -> Iterator[Block]:
     if now.policy_problems:
         yield kit.context("⚠️ *The newest policy was refused; the last good one is in force.*")
         yield kit.listed(now.policy_problems[:5], limit=300)
+
+
+def _brakes(now: Status) -> Iterator[Block]:
+    if now.brakes:
+        yield kit.context("🛑 *Brakes that are on*")
+        yield kit.listed(now.brakes[:8], limit=400)
 
 
 def _waiting(pending: Sequence[Approval]) -> Iterator[Block]:
@@ -185,6 +193,7 @@ def status_lines(now: Status) -> Iterator[Block]:
     paused = f"⏸️ *Paused*: {kit.safe(now.paused, 200)}. " if now.paused else ""
     yield kit.context(f"{paused}{_MODES[now.mode]}. Model {kit.code(now.model, 60)}.")
     yield from _policy_problems(now)
+    yield from _brakes(now)
 
 
 def _four_figures(now: Status) -> Iterator[tuple[str, str]]:

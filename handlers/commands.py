@@ -27,7 +27,7 @@ Payload = dict[str, Any]
 _NAMES = [name for name, _, _ in cards_info.COMMANDS]
 _PERIOD = re.compile(r"(\d{1,3})\s*([dhw])?")
 _LINK_PATIENCE_S = 5.0
-_URGENT = frozenset({"pause", "mode"})
+_URGENT = frozenset({"pause", "mode", "reset", "restore"})
 
 
 def register(app: AsyncApp, services: Services) -> None:
@@ -155,6 +155,19 @@ async def _resume(services: Services, body: Payload, rest: str) -> Body:
     return kit_body("Resumed.")
 
 
+async def _reset(services: Services, body: Payload, rest: str) -> Body:
+    if not rest:
+        raise BadInput("Say which: /agent reset <tool>, or /agent reset agent.")
+    return kit_body(await services.plane.reset_breaker(actor(body), rest.strip("`").split()[0]))
+
+
+async def _restore(services: Services, body: Payload, rest: str) -> Body:
+    tool, _, environment = rest.replace("`", "").partition(" ")
+    if not tool or not environment.strip():
+        raise BadInput("Say which: /agent restore <tool> <environment>.")
+    return kit_body(await services.plane.restore_autonomy(actor(body), tool, environment.strip()))
+
+
 async def _mode(services: Services, body: Payload, rest: str) -> Body:
     names = [mode.value for mode in Mode]
     if rest.lower() not in names:
@@ -181,6 +194,8 @@ _ANSWERS: dict[str, Callable[[Services, Payload, str], Awaitable[Body]]] = {
     "scan": _scan,
     "pause": _pause,
     "resume": _resume,
+    "reset": _reset,
+    "restore": _restore,
     "mode": _mode,
     "whoami": _whoami,
 }

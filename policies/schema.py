@@ -29,7 +29,7 @@ FACTS: Mapping[str, Mapping[str, str]] = {
     },
     "run": {"origin": "string", "mode": "string", "agent": "string", "tainted": "bool", "cost_micros": "int"},
     "requester": {"id": "string", "groups": "list"},
-    "rate": {"target_1h": "int", "agent_1h": "int", "failed_1h": "int"},
+    "rate": {"target_1h": "int", "agent_1h": "int", "failed_1h": "int", "touches_1h": "int", "problem_1h": "int"},
     "calendar": {
         "date": "string",
         "weekday": "int",

@@ -145,6 +145,14 @@ class FakePlane:
         self.mode = mode
         self.control.append((by.id, f"mode {mode}"))
 
+    async def reset_breaker(self, by: Actor, scope: str) -> str:
+        self.control.append((by.id, f"reset {scope}"))
+        return f"The circuit breaker of {scope} is reset."
+
+    async def restore_autonomy(self, by: Actor, tool: str, environment: str) -> str:
+        self.control.append((by.id, f"restore {tool} {environment}"))
+        return f"{tool} in {environment} is restored."
+
     async def status(self) -> Status:
         opened = tuple(await self.journal.incidents(open_only=True))
         pending = tuple(await self.journal.approvals(pending=True))

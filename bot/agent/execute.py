@@ -20,6 +20,7 @@ from domain.events import (
 )
 from domain.ports import Probe, WriteTool
 from domain.runs import Call
+from policies.brakes import problems
 
 EXECUTE_SECONDS = 30.0
 PROBE_EVERY_SECONDS = 1.0
@@ -29,7 +30,9 @@ STEADY_SECONDS = 2.0
 
 
 async def start(journey: Journey, call: Call, action: Action) -> None:
-    """Write the intent. It consumes the approval in the same transaction: raises Conflict where it is spent."""
+    """Write the intent. It consumes the approval in the same transaction: raises Conflict where it is spent,
+    Paused where somebody stopped the agent meanwhile.
+    """
     approval = call.approval.request if call.approval else None
     policy_hash = call.decision.policy_hash if call.decision else ""
     execution_id = "exe-" + digest_of([journey.run.id, call.call.id, approval.id if approval else ""])[:12]
@@ -41,6 +44,8 @@ async def start(journey: Journey, call: Call, action: Action) -> None:
             key=execution_id,
             digest=approval.digest if approval else digest(action, policy_hash),
             approval_id=approval.id if approval else "",
+            problems=problems(journey.run, action),
+            undoes=journey.run.spec.undoes,
         )
     )
 

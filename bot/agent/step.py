@@ -7,16 +7,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeGuard
 
-from bot import metrics
+from bot import brakes, metrics
 from bot.agent import memory
 from bot.agent.world import Journey, World
-from domain.actions import Action, Effect, Mode
+from domain.actions import Action, Effect
 from domain.canonical import canonical, plain
 from domain.decisions import Decision, Outcome
 from domain.errors import ArgumentsRefused, BadInput, ChatError, ToolError
 from domain.events import DecisionMade, Event, ToolCallFinished, ToolCallRefused
 from domain.ports import Tool, WriteTool
 from domain.runs import Call, Run, ToolCall, ToolResult
+from policies import brakes as rules
 from policies import budget, gate
 
 MAX_ARGUMENTS = 32_768
@@ -74,10 +75,10 @@ async def observe(action: Action, tool: WriteTool) -> Action:
 
 
 async def decide(world: World, run: Run, action: Action) -> tuple[Mapping[str, Any], Decision]:
-    """The gate's answer with the whole server-computed input. The mode's floor is applied on top of policy."""
+    """The gate's answer with the whole server-computed input. The mode's and the brakes' floor is on top of policy."""
     policy, now = world.policy(), world.clock()
-    reading = action.effect is Effect.READ
-    rates: Mapping[str, int] = {} if reading else await world.journal.rates(action.target.key, budget.hour_before(now))
+    reading, against = action.effect is Effect.READ, await brakes.against(world, run, action)
+    rates = {} if reading else await world.journal.rates(action.target.key, rules.since(now))
     trust = {} if reading else await world.journal.trust(action.tool, action.target.environment)
     situation = gate.situation(
         action=action,
@@ -86,13 +87,13 @@ async def decide(world: World, run: Run, action: Action) -> tuple[Mapping[str, A
         tainted=run.tainted,
         cost_micros=run.usage.cost_micros,
         requester_groups=() if reading else await _groups_of(world, run.spec.requester),
-        rate=rates,
+        rate={} if reading else rules.rates(rates, against.acted),
         trust=trust,
         now=now,
         policy=policy,
     )
-    mode = Mode.OBSERVE if budget.tripped(rates) else world.mode()
-    decision = gate.under_mode(gate.decide(policy, situation), mode, action, policy)
+    decision = gate.under_mode(gate.decide(policy, situation), world.mode(), action, policy)
+    decision = rules.braked(decision, against.brakes, against.acted, action, policy)
     metrics.decisions.labels(decision.outcome.value, action.effect.value).inc()
     return situation, decision
 
