@@ -59,7 +59,7 @@ async def announce(world: World) -> None:
 
 async def reset(world: World, by: Actor, scope: str) -> str:
     """Close an open breaker; what was said. Raises NotAllowed, BadInput with the sentence for the person."""
-    name = await _entitled(world, by)
+    name = await may_let_go(world, by)
     try:
         [envelope] = await world.journal.append(Draft(BreakerReset(scope), by))
     except Conflict as error:
@@ -73,7 +73,7 @@ async def reset(world: World, by: Actor, scope: str) -> str:
 
 async def restore(world: World, by: Actor, tool: str, environment: str) -> str:
     """Lift a demotion; what was said. Raises NotAllowed, BadInput with the sentence for the person."""
-    name = await _entitled(world, by)
+    name = await may_let_go(world, by)
     try:
         [envelope] = await world.journal.append(Draft(AutonomyRestored(tool, environment), by))
     except Conflict as error:
@@ -85,7 +85,19 @@ async def restore(world: World, by: Actor, tool: str, environment: str) -> str:
     return said
 
 
-async def _entitled(world: World, by: Actor) -> str:
+async def may_brake(world: World, by: Actor) -> None:
+    """Anybody who works here may stop the agent: every full member. Raises NotAllowed."""
+    if by.kind != "person":
+        return
+    try:
+        person = await world.directory.person(by.id)
+    except ChatError:
+        return  # a brake works also while Slack cannot say who pulled it; the journal holds the name
+    if not person.full_member:
+        raise NotAllowed(f"Only full members of this workspace may stop the agent ({person.why_not}).")
+
+
+async def may_let_go(world: World, by: Actor) -> str:
     """The person's name, where the person may let a brake go: a full member of the group that changes ask by default."""
     policy = world.policy()
     groups = policy.default_terms(Effect.WRITE).groups

@@ -38,6 +38,10 @@ RETRY_SECONDS = 5.0
 """After the journal refused a write: how long a run rests before it is tried again."""
 
 
+_REACH = {Mode.OBSERVE: 0, Mode.PROPOSE: 1, Mode.ACT: 2}
+"""How far each mode lets the agent go: less is a brake that anybody may pull, more is not."""
+
+
 class Plane:
     """ControlPlane over a world. `start` recovers what an earlier process left; `stop` may come at any moment."""
 
@@ -181,15 +185,18 @@ class Plane:
     # --- control --------------------------------------------------------------------------------------------------------
 
     async def pause(self, by: Actor, reason: str) -> None:
-        """No new runs, no executions, approved ones included; over restarts, until resumed.
+        """No new runs, no executions, approved ones included; over restarts, until resumed. Raises NotAllowed.
 
         It holds from the first line on: should the journal refuse to record it, the agent stays paused and this raises.
         """
+        await brakes.may_brake(self.world, by)
         self.paused = reason or "paused by a person"
         await self.world.journal.append(Draft(AgentPaused(self.paused), by))
 
     async def resume(self, by: Actor) -> None:
-        """Go on where everything stopped."""
+        """Go on where everything stopped. Raises NotAllowed."""
+        if by.kind == "person":
+            await brakes.may_let_go(self.world, by)
         await self.world.journal.append(Draft(AgentResumed(), by))
         self.paused = ""
         await self._wake_runs()
@@ -200,6 +207,10 @@ class Plane:
             raise NotAllowed(
                 "This agent was set up only to observe (AGENT_MODE=observe). Whoever runs it can change that setting."
             )
+        if _REACH[mode] <= _REACH[self.mode]:
+            await brakes.may_brake(self.world, by)
+        elif by.kind == "person":
+            await brakes.may_let_go(self.world, by)
         await self.world.journal.append(Draft(ModeChanged(mode), by))
         self.mode = mode
 

@@ -15,7 +15,7 @@ from domain.runs import RunOutcome
 from tests.stories.telling import JONAS, MARA, PRIYA, Story, telling
 from tests.stories.test_incident import ROLLBACK, shown, words
 
-SOMEBODY = Actor("person", "U1")
+SOMEBODY = Actor("system")
 
 
 def policy(folder: Path, approval: str = "groups: [approvers]", more: str = "") -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bot.local.scenarios import SCENARIOS
+from domain.actions import Mode
 from domain.decisions import Actor, Approval, ApprovalState, Verdict, Vote
 from domain.errors import NotAllowed
 from domain.events import (
@@ -197,11 +198,11 @@ async def test_an_approval_that_expires_before_its_execution_executes_nothing(tm
     async with telling(tmp_path) as story:
         await story.begin()
         approval = await story.approval()
-        await story.plane.pause(Actor("person", "U1"), "wait")
+        await story.plane.pause(Actor("person", story.stage.workspace.user(MARA)), "wait")
         await story.press(MARA, approval)
         await story.approval(ApprovalState.APPROVED)
         story.watch.ahead = timedelta(minutes=31)
-        await story.plane.resume(Actor("person", "U1"))
+        await story.plane.resume(Actor("person", story.stage.workspace.user(MARA)))
         assert (await story.finished()).outcome is RunOutcome.NOT_REMEDIATED
         assert (await story.journal.approval(approval.request.id)).state is ApprovalState.EXPIRED
         assert story.changes() == []
@@ -269,6 +270,19 @@ async def test_a_pause_stops_also_what_is_approved_until_it_is_resumed(tmp_path:
         await story.stage.workspace.command(MARA, "incidents", "resume")
         assert (await story.finished()).outcome is RunOutcome.REMEDIATED
         assert story.changes() == [ROLLBACK]
+
+
+async def test_who_may_not_approve_may_stop_the_agent_and_may_not_let_it_go(tmp_path: Path) -> None:
+    async with telling(tmp_path) as story:
+        priya, gita = (Actor("person", story.stage.workspace.user(who)) for who in (PRIYA, GITA))
+        for act in (story.plane.pause(gita, "boo"), story.plane.set_mode(priya, Mode.ACT), story.plane.resume(priya)):
+            with pytest.raises(NotAllowed):
+                await act
+        await story.plane.set_mode(priya, Mode.OBSERVE)
+        await story.plane.pause(priya, "it acts strangely")
+        with pytest.raises(NotAllowed, match="you are not one of them"):
+            await story.plane.resume(priya)
+        assert (story.plane.mode, story.plane.paused) == (Mode.OBSERVE, "it acts strangely")
 
 
 @pytest.mark.parametrize(
