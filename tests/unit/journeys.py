@@ -151,6 +151,7 @@ class Paper:
     runs: list[Run] = field(default_factory=list)
     diagnoses: list[Run] = field(default_factory=list)
     incidents: list[tuple[Incident, str]] = field(default_factory=list)
+    notices: list[tuple[str, str]] = field(default_factory=list)
     calls: list[tuple[str, tuple[str, ...], bool]] = field(default_factory=list)
 
     async def incident(self, incident: Incident, *, status: str = "") -> None:
@@ -173,7 +174,7 @@ class Paper:
         self.calls.append((approval.request.id, tuple(mentions), escalated))
 
     async def notice(self, incident_id: str, key: str, text: str) -> None:
-        """Nothing says notices here."""
+        self.notices.append((key, text))
 
 
 @dataclass

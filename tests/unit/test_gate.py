@@ -35,7 +35,7 @@ def built(**changes: Any) -> dict[str, Any]:
         "tainted": True,
         "cost_micros": 1200,
         "requester_groups": ("leads",),
-        "rate": {"target": 1, "agent": 2, "failed": 0},
+        "rate": {"target": 1, "agent": 2, "failed": 0, "touches": 5, "problem": 1},
         "trust": {"proposed": 4, "verified": 3, "not-a-fact": 9},
         "now": NOW,
         "policy": SHIPPED,
@@ -399,7 +399,7 @@ def test_the_situation_is_plain_json_and_holds_only_known_facts() -> None:
         "touches": 3,
     }
     assert got["run"] == {"origin": "alert", "mode": "act", "agent": "rules", "tainted": True, "cost_micros": 1200}
-    assert got["rate"] == {"target_1h": 1, "agent_1h": 2, "failed_1h": 0}
+    assert got["rate"] == {"target_1h": 1, "agent_1h": 2, "failed_1h": 0, "touches_1h": 5, "problem_1h": 1}
     assert got["trust"] == {"proposed": 4, "verified": 3}
     assert got["requester"] == {"id": "", "groups": ["leads"]}
     assert got["calendar"]["business"] is True
