@@ -10,7 +10,7 @@ from bot import brakes
 from bot.agent.step import is_write, observe
 from bot.agent.world import World
 from domain.actions import Action, Mode, Target, digest
-from domain.decisions import Approval, ApprovalRequest, Decision, Execution, RuleVerdict
+from domain.decisions import Approval, ApprovalRequest, Decision, Execution, RuleVerdict, Vote
 from domain.errors import BadInput
 from domain.events import DecisionMade
 from domain.runs import Origin, Run, RunSpec
@@ -29,7 +29,7 @@ async def why(world: World, reference: str) -> str:
         *_verdicts(request.decision.verdicts),
         f"State: {approval.state.value}{_because(approval)}",
         *(
-            f"{vote.name or vote.user}: {vote.verdict.value}{': ' + vote.reason if vote.reason else ''}"
+            f"{_voter(vote)}: {vote.verdict.value}{': ' + vote.reason if vote.reason else ''}"
             for vote in approval.votes
         ),
         *_executed(approval.execution),
@@ -84,6 +84,11 @@ async def _find(world: World, reference: str) -> Approval:
         what = "no approval request" if not found else f"{len(found)} approval requests"
         raise BadInput(f"{what[0].upper()}{what[1:]} match {reference!r}; give the id from the card.")
     return found[0]
+
+
+def _voter(vote: Vote) -> str:
+    behalf = f" for {vote.on_behalf_of}" if vote.on_behalf_of else ""
+    return f"{vote.name or vote.user}{behalf}{f' (alone, break-glass {vote.break_glass})' if vote.break_glass else ''}"
 
 
 async def _facts(world: World, request: ApprovalRequest) -> list[str]:

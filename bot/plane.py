@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot import brakes, escalation, explain, metrics, undo, voting
+from bot import brakes, breakglass, delegation, escalation, explain, metrics, undo, voting
 from bot.agent.loop import advance
 from bot.agent.world import World, log
 from bot.incidents import OpenIncidents
@@ -17,6 +17,7 @@ from bot.questions import target_of_question
 from bot.workers import Workers
 from domain.actions import Mode
 from domain.alerts import Alert, Incident
+from domain.authority import BreakGlass, Delegation
 from domain.canonical import digest_of
 from domain.decisions import SYSTEM, Actor, Approval, ApprovalRequest, ApprovalState, Vote
 from domain.errors import AgentError, Conflict, JournalError, NotAllowed
@@ -174,6 +175,22 @@ class Plane:
         self._workers.enqueue(run_id)
         return run_id
 
+    async def break_glass(self, incident: str, user: str, minutes: int, reason: str) -> BreakGlass:
+        """One person may approve alone for one incident, for a while, publicly. Raises NotAllowed, BadInput."""
+        return await breakglass.open_glass(self.world, incident, user, minutes, reason)
+
+    async def review(self, glass_id: str, user: str, comment: str) -> BreakGlass:
+        """Somebody else has looked at a break-glass. Raises NotAllowed, BadInput."""
+        return await breakglass.review(self.world, glass_id, user, comment)
+
+    async def delegate(self, user: str, to: str, hours: int) -> Delegation:
+        """Let somebody else vote in this person's place. Raises NotAllowed, BadInput."""
+        return await delegation.delegate(self.world, user, to, hours)
+
+    async def end_delegation(self, user: str) -> None:
+        """Vote for oneself again. Raises BadInput where nothing was delegated."""
+        await delegation.end(self.world, user)
+
     async def why(self, reference: str) -> str:
         """Why an action was decided as it was."""
         return await explain.why(self.world, reference)
@@ -254,6 +271,7 @@ class Plane:
         for approval in await self.world.journal.expired(now):
             await self._close(approval, ApprovalState.EXPIRED, "nobody decided in time", now)
         await escalation.call_people(self.world, now)
+        await breakglass.nag(self.world, now)
         await brakes.settle(self.world)
         await self._wake_runs()
 

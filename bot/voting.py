@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from bot import metrics
-from bot.agent.approve import members_of, request_for
+from bot import breakglass, metrics
+from bot.agent.approve import authority_over, request_for
 from bot.agent.step import decide, is_write, observe
 from bot.agent.world import World
 from domain.actions import Action
@@ -44,6 +44,8 @@ async def cast(world: World, approval_id: str, vote: Vote, *, channel: str, mess
         metrics.approvals.labels(closes.value).inc()
         metrics.approval_seconds.observe((vote.at - approval.request.requested_at).total_seconds())
     await world.chat.approval(current)
+    if named.break_glass and (glass := await world.journal.break_glass(named.break_glass)) is not None:
+        await breakglass.show(world, glass)
     return current
 
 
@@ -124,11 +126,10 @@ async def _check_person(world: World, approval: Approval, vote: Vote) -> Vote:
         return replace(vote, name=standing(approval.votes)[vote.user].name)
     try:
         person = await world.directory.person(vote.user)
-        members = await members_of(world, approval.request.terms)
+        authority = await authority_over(world, approval.request)
     except ChatError as error:
         raise NotAllowed(_ASK_AGAIN) from error
-    approvers.check_vote(approval, vote, person, members, world.clock())
-    return replace(vote, name=person.name)
+    return approvers.check_vote(approval, vote, person, authority, world.clock())
 
 
 async def _person(world: World, user: str) -> str:

@@ -91,7 +91,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Vote:
-    """One named person's approve or deny, with the digest that the person saw."""
+    """One named person's word, with the digest that the person saw.
+
+    `on_behalf_of` is the approver whose delegated vote this is, `break_glass` the id of the break-glass that it rests on.
+    """
 
     user: str
     verdict: Verdict
@@ -99,6 +102,8 @@ class Vote:
     reason: str = ""
     digest: str = ""
     name: str = ""
+    on_behalf_of: str = ""
+    break_glass: str = ""
 
 
 def standing(votes: Iterable[Vote]) -> dict[str, Vote]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from domain.actions import Action, Mode
 from domain.alerts import Alert, Incident
+from domain.authority import BreakGlass, Delegation
 from domain.codec import decode, encode
 from domain.decisions import (
     AGENT,
@@ -230,6 +231,37 @@ class ApprovalEscalated:
     groups: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class BreakGlassOpened:
+    """A person of the policy's break-glass group may approve alone, for one incident and a limited time."""
+
+    glass: BreakGlass
+
+
+@dataclass(frozen=True)
+class BreakGlassReviewed:
+    """Somebody else looked at what was done under it, and says so."""
+
+    glass_id: str
+    user: str
+    name: str
+    comment: str
+
+
+@dataclass(frozen=True)
+class VoteDelegated:
+    """An approver lets somebody else vote in their place for a while."""
+
+    delegation: Delegation
+
+
+@dataclass(frozen=True)
+class DelegationEnded:
+    """The approver votes for themselves again."""
+
+    user: str
+
+
 # --- execution --------------------------------------------------------------------------------------------------------
 
 
@@ -440,6 +472,10 @@ Event = (
     | ApprovalClosed
     | ApprovalReminded
     | ApprovalEscalated
+    | BreakGlassOpened
+    | BreakGlassReviewed
+    | VoteDelegated
+    | DelegationEnded
     | ExecutionStarted
     | ExecutionProbed
     | ExecutionFinished

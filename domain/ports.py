@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from domain.actions import Action, Effect, Mode, Target, Undo
 from domain.alerts import Alert, Incident
+from domain.authority import BreakGlass, Delegation
 from domain.brakes import Brakes, TrackRecord
 from domain.decisions import Actor, Approval, ApprovalRequest, Check, Vote
 from domain.events import Draft, Envelope, PayloadReceived
@@ -141,6 +142,18 @@ class Journal(Protocol):
 
     async def refused(self, tool: str, target_key: str, arguments_digest: str) -> Approval | None:
         """The request for the same action on the same target that a person denied last in an open incident, if any."""
+        ...
+
+    async def break_glass(self, glass_id: str) -> BreakGlass | None:
+        """One break-glass."""
+        ...
+
+    async def unreviewed(self) -> Sequence[BreakGlass]:
+        """Every break-glass that nobody has reviewed yet, open ones included, oldest first."""
+        ...
+
+    async def delegations(self, now: datetime) -> Sequence[Delegation]:
+        """The delegations that stand now."""
         ...
 
     async def control(self) -> tuple[Mode | None, str]:
@@ -368,6 +381,14 @@ class Chat(Protocol):
         """Call people to a request that waits, in its thread; said once per request and kind."""
         ...
 
+    async def break_glass(self, glass: BreakGlass, uses: Sequence[Approval], now: datetime) -> None:
+        """The public notice of a break-glass in the incident's channel, as it stands now, with what was done under it."""
+        ...
+
+    async def review_wanted(self, glass: BreakGlass, mentions: Sequence[str], day: int) -> None:
+        """Ask for the review of a break-glass; said once per day (0 is when it closed)."""
+        ...
+
     async def notice(self, incident_id: str, key: str, text: str) -> None:
         """A short sentence in the incident's thread, said once per key."""
         ...
@@ -434,6 +455,22 @@ class ControlPlane(Protocol):
 
     async def propose_undo(self, approval_id: str, user: str) -> str:
         """Propose the stored undo of an execution in a run of its own; its id. Raises NotAllowed, BadInput."""
+        ...
+
+    async def break_glass(self, incident: str, user: str, minutes: int, reason: str) -> BreakGlass:
+        """One person may approve alone for one incident, for a while. Raises NotAllowed, BadInput."""
+        ...
+
+    async def review(self, glass_id: str, user: str, comment: str) -> BreakGlass:
+        """Somebody else has looked at a break-glass. Raises NotAllowed, BadInput."""
+        ...
+
+    async def delegate(self, user: str, to: str, hours: int) -> Delegation:
+        """Let somebody else vote in this person's place. Raises NotAllowed, BadInput."""
+        ...
+
+    async def end_delegation(self, user: str) -> None:
+        """Vote for oneself again. Raises BadInput where nothing was delegated."""
         ...
 
     async def pause(self, by: Actor, reason: str) -> None:

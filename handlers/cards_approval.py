@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from domain.actions import Action, Effect
-from domain.decisions import Approval, ApprovalRequest, ApprovalState, ApprovalTerms, Check, Execution, ExecutionOutcome
+from domain.decisions import (
+    Approval,
+    ApprovalRequest,
+    ApprovalState,
+    ApprovalTerms,
+    Check,
+    Execution,
+    ExecutionOutcome,
+    Vote,
+)
 from handlers import kit
 from handlers.kit import Block, Body
 
@@ -161,7 +170,7 @@ def _small_print(approval: Approval) -> Iterator[str]:
 def _needed(approval: Approval) -> str:
     terms = approval.request.terms
     who = ", ".join(kit.safe(group, 60) for group in approval.groups) or "nobody: the policy names no group"
-    given = ", ".join(kit.person(vote.user) for vote in approval.approvers)
+    given = ", ".join(map(_voter, approval.approvers))
     so_far = f" ({len(approval.approvers)} so far: {given})" if given else ""
     window = f"; once approved it waits until {_window(terms)} is open" if terms.window else ""
     return f"Needs {terms.quorum} of {who}{so_far}{window}"
@@ -239,7 +248,7 @@ def _ending(approval: Approval) -> Iterator[Block]:
 def _who(approval: Approval) -> Iterator[str]:
     at = f" {kit.when(approval.closed_at)}" if approval.closed_at else ""
     if approval.approvers and approval.state in (ApprovalState.APPROVED, ApprovalState.CONSUMED):
-        names = ", ".join(kit.person(vote.user) for vote in approval.approvers)
+        names = ", ".join(map(_voter, approval.approvers))
         yield f"✅ *Approved* by {names} {kit.when(approval.approvers[-1].at)}"
         for vote in approval.approvers:
             if vote.reason:
@@ -255,6 +264,13 @@ def _who(approval: Approval) -> Iterator[str]:
         by = f" by {kit.person(approval.closed_by)}" if approval.closed_by else ""
         why = f": {kit.safe(approval.closed_reason, 400)}" if approval.closed_reason else ""
         yield f"*{approval.state.value.capitalize()}*{by}{at}{why}. Nothing was executed."
+
+
+def _voter(vote: Vote) -> str:
+    """Who approved, and on what authority where it was not simply their own."""
+    behalf = f" for {kit.person(vote.on_behalf_of)}" if vote.on_behalf_of else ""
+    glass = f" 🧯 *alone, under break-glass* {kit.code(vote.break_glass, 60)}" if vote.break_glass else ""
+    return f"{kit.person(vote.user)}{behalf}{glass}"
 
 
 def _result(execution: Execution) -> Iterator[Block]:

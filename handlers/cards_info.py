@@ -29,6 +29,8 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("reset", "<tool|agent>", "close a circuit breaker after you looked at what failed"),
     ("restore", "<tool> <environment>", "let policy decide again what a revert took back"),
     ("mode", "<observe|propose|act>", "how far the agent may go"),
+    ("break-glass", "<incident> <minutes> <reason>", "approve alone in an emergency: public, and reviewed afterwards"),
+    ("delegate", "<@person 8h|off>", "let somebody else vote in your place for a while"),
     ("whoami", "", "who you are to the agent, and whether you may approve"),
 )
 _MODES = {
@@ -103,7 +105,7 @@ def _incident_rows(found: Sequence[Incident]) -> Iterator[Block]:
         if one.resolved_at:
             state = f"Resolved {kit.when(one.resolved_at)}"
         title = f"{light} *{kit.safe(one.title, 160)}*"
-        yield kit.section(f"{title}\n{kit.code(str(one.target), 100)} {state}{where}")
+        yield kit.section(f"{title}\n{kit.code(str(one.target), 100)} {state}{where}, {kit.code(one.id, 60)}")
     if len(found) > _MOST:
         yield kit.context(f"and {len(found) - _MOST} more")
 

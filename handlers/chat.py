@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from domain.alerts import Incident
+from domain.authority import BreakGlass
 from domain.canonical import digest_of, plain
 from domain.decisions import SYSTEM, Approval
 from domain.events import Draft, MessageWanted
 from domain.ports import Journal, Message
 from domain.runs import Origin, Run, RunSpec
-from handlers import cards
+from handlers import cards, cards_authority
 from handlers.blocks import degrade, fit, problems
 from handlers.cards_approval import approval as approval_card
 from handlers.cards_approval import call_to
@@ -91,6 +93,26 @@ class SlackChat:
         if await self._journal.message(key) is None:
             body = call_to(approval, mentions, escalated=escalated)
             await self._in_thread(key, body, request.incident_id, APPROVAL, run_id=request.run_id)
+
+    async def break_glass(self, glass: BreakGlass, uses: Sequence[Approval], now: datetime) -> None:
+        """The public notice of a break-glass: in the incident's channel itself, not down in its thread."""
+        incident = await self._journal.incident(glass.incident_id)
+        channel = (incident.channel if incident else "") or self._channel
+        body = cards_authority.notice(glass, uses, now)
+        await self.want(glass.id, body, channel=channel, priority=APPROVAL, incident_id=glass.incident_id)
+
+    async def review_wanted(self, glass: BreakGlass, mentions: Sequence[str], day: int) -> None:
+        """Ask for the review of a break-glass below its notice; said once per day."""
+        key, incident = f"review:{glass.id}:{day}", await self._journal.incident(glass.incident_id)
+        if await self._journal.message(key) is None:
+            await self.want(
+                key,
+                cards_authority.review_wanted(glass, mentions, day),
+                channel=(incident.channel if incident else "") or self._channel,
+                priority=RESULT,
+                thread_key=glass.id,
+                incident_id=glass.incident_id,
+            )
 
     async def notice(self, incident_id: str, key: str, text: str) -> None:
         """A short sentence in the incident's thread, said once per key."""

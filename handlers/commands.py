@@ -15,7 +15,7 @@ from domain.actions import Mode
 from domain.errors import AgentError, BadInput, ChatError, JournalError
 from domain.ports import Question, Receipt
 from domain.runs import Origin
-from handlers import cards_info, kit
+from handlers import authority, cards_info, kit
 from handlers.approvals import explained
 from handlers.chat import progress_key, root_key, settle
 from handlers.kit import Body
@@ -198,6 +198,8 @@ _ANSWERS: dict[str, Callable[[Services, Payload, str], Awaitable[Body]]] = {
     "restore": _restore,
     "mode": _mode,
     "whoami": _whoami,
+    "break-glass": authority.break_glass,
+    "delegate": authority.delegate,
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from slack_bolt.async_app import AsyncApp
 
-from handlers import approvals, commands, home, inbox, lifecycle, mentions
+from handlers import approvals, authority, commands, home, inbox, lifecycle, mentions
 from handlers.services import Services
 
 LISTENERS = (
@@ -12,6 +12,7 @@ LISTENERS = (
     commands.register,
     mentions.register,
     approvals.register,
+    authority.register,
     home.register,
     lifecycle.register,
     lifecycle.register_rest,  # last: what nobody listens to is acknowledged too

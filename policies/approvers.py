@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Literal
 
+from domain.authority import Authority
 from domain.decisions import Approval, ApprovalState, ApprovalTerms, Verdict, Vote, standing
 from domain.errors import NotAllowed
 from domain.ports import Person
@@ -20,23 +22,41 @@ _CLOSED = {
 }
 
 
-def check_vote(
-    approval: Approval, vote: Vote, person: Person, members: Mapping[str, frozenset[str]], now: datetime
-) -> None:
-    """Raise NotAllowed, with the sentence for the person, unless this vote counts.
+def check_vote(approval: Approval, vote: Vote, person: Person, authority: Authority, now: datetime) -> Vote:
+    """The vote with the person's name and what entitles them to it. Raises NotAllowed, with the sentence for the person.
 
-    `members` are the policy's groups with the Slack user ids in them now. A request that is approved and not yet consumed
-    still takes a deny.
+    A request that is approved and not yet consumed still takes a deny. An approve that is delegated, or that rests on
+    break-glass, is marked as such; break-glass is used only where the person's own vote would not do.
     """
     _check_open(approval, vote, now)
-    if refusal := not_entitled(approval, person, members):
-        raise NotAllowed(refusal)
+    named = replace(vote, name=person.name, on_behalf_of="", break_glass="")
+    refusal, marked = _entitle(approval, named, person, authority)
     before = standing(approval.votes).get(vote.user)
-    if before is not None and before.verdict is vote.verdict:
+    if not refusal and before is not None and before.verdict is vote.verdict:
         word = "approved" if vote.verdict is Verdict.APPROVE else "denied"
-        raise NotAllowed(f"You have already {word} this; it needs somebody else now.")
+        refusal = f"You have already {word} this; it needs somebody else now."
+    glass = authority.glass.get(person.id, "")
+    settles = not refusal and tally(approval, (*approval.votes, marked)) is ApprovalState.APPROVED
+    if glass and vote.verdict is Verdict.APPROVE and not settles:
+        marked = replace(named, break_glass=glass)
+        refusal = not_entitled(approval, marked, person, authority)
+    if refusal:
+        raise NotAllowed(refusal)
     if not vote.reason.strip() and _needs_reason(approval.request.terms, vote):
         raise NotAllowed("Please say why: this decision is recorded with its reason.")
+    return marked
+
+
+def _entitle(approval: Approval, vote: Vote, person: Person, authority: Authority) -> tuple[str, Vote]:
+    """The refusal, or the vote: the person's own where they may decide, else one that was delegated to them."""
+    refusal = not_entitled(approval, vote, person, authority)
+    voted = {_principal(each) for each in standing(approval.votes).values()}
+    lenders = authority.delegated.get(person.id, frozenset())
+    for principal in sorted(lenders, key=lambda lender: (lender in voted, lender)) if refusal else ():
+        lent = replace(vote, on_behalf_of=principal)
+        if not not_entitled(approval, lent, person, authority):
+            return "", lent
+    return refusal, vote
 
 
 def check_withdrawal(approval: Approval, vote: Vote, now: datetime) -> None:
@@ -47,22 +67,32 @@ def check_withdrawal(approval: Approval, vote: Vote, now: datetime) -> None:
         raise NotAllowed("You have not approved this, so there is nothing to take back.")
 
 
-def not_entitled(approval: Approval, person: Person, members: Mapping[str, frozenset[str]]) -> str:
-    """Why this person may not decide on this request, as a sentence to them; empty where they may."""
-    request, terms = approval.request, approval.request.terms
+def not_entitled(approval: Approval, vote: Vote, person: Person, authority: Authority) -> str:
+    """Why this person's vote does not count on this request, as a sentence to them; empty where it does.
+
+    A delegated vote needs an approver behind it who could vote; break-glass sets aside group, quorum and requester,
+    never that it is a full member's, nor the editor's or an excluded group's exclusion.
+    """
+    request, terms, members = approval.request, approval.request.terms, authority.members
     if not person.full_member:
         return (
             person.why_not
             or "Only full members of this workspace can decide on this; guests, bots and outside users cannot."
         )
-    if person.id == request.requester:
+    if vote.on_behalf_of and vote.on_behalf_of not in authority.delegated.get(person.id, frozenset()):
+        return "Nobody lets you vote in their place any more."
+    if vote.break_glass and authority.glass.get(person.id) != vote.break_glass:
+        return "Your break-glass for this incident is over."
+    asked = {person.id, vote.on_behalf_of}
+    if request.requester in asked and request.requester and not vote.break_glass:
         return "You asked for this, so somebody else has to decide."
-    if person.id == request.editor:
+    if request.editor in asked and request.editor:
         return "You edited this, so somebody else has to decide."
     for group in terms.exclude:
-        if group != "requester" and person.id in members.get(group, frozenset([person.id])):
+        if group != "requester" and asked & members.get(group, frozenset(asked)):
             return f"Members of {group} are excluded from this decision."
-    if not any(person.id in members.get(group, frozenset()) for group in approval.groups):
+    voter = vote.on_behalf_of or person.id
+    if not vote.break_glass and not any(voter in members.get(group, frozenset()) for group in approval.groups):
         return f"Only members of {_or(approval.groups)} can decide on this, and you are not one of them."
     return ""
 
@@ -70,15 +100,17 @@ def not_entitled(approval: Approval, person: Person, members: Mapping[str, froze
 def tally(approval: Approval, votes: Iterable[Vote]) -> ApprovalState | None:
     """What these votes bring about: denied, approved, or None while more are needed.
 
-    `votes` are all votes so far, oldest first. A person counts once, by their last word; denials are counted first.
+    `votes` are all votes so far, oldest first. A person counts once, by their last word, together with whoever votes in
+    their place; denials are counted first; an approve under break-glass suffices alone.
     """
     terms = approval.request.terms
-    verdicts = [vote.verdict for vote in standing(votes).values()]
-    if verdicts.count(Verdict.DENY) >= max(1, terms.deny_quorum):
+    last = standing(votes).values()
+    denials = {_principal(vote) for vote in last if vote.verdict is Verdict.DENY}
+    approves = {_principal(vote) for vote in last if vote.verdict is Verdict.APPROVE}
+    if len(denials) >= max(1, terms.deny_quorum):
         return ApprovalState.DENIED
-    if verdicts.count(Verdict.APPROVE) >= max(1, terms.quorum):
-        return ApprovalState.APPROVED
-    return None
+    alone = any(vote.break_glass and vote.verdict is Verdict.APPROVE for vote in last)
+    return ApprovalState.APPROVED if alone or len(approves) >= max(1, terms.quorum) else None
 
 
 def brings_about(approval: Approval, vote: Vote) -> ApprovalState | None:
@@ -102,24 +134,24 @@ def due(approval: Approval, now: datetime) -> Literal["", "reminder", "escalatio
     return "reminder" if approval.reminded_at is None and now >= request.requested_at + whole / 2 else ""
 
 
-def still_entitled(
-    approval: Approval, members: Mapping[str, frozenset[str]], persons: Mapping[str, Person]
-) -> list[str]:
+def still_entitled(approval: Approval, authority: Authority, persons: Mapping[str, Person]) -> list[str]:
     """Why the approvals do not carry an execution now, one sentence each; empty where enough of them still count."""
-    entitled, problems = 0, []
+    entitled: set[str] = set()
+    alone, problems = False, []
     for vote in approval.approvers:
         person = persons.get(vote.user)
         who = vote.name or vote.user
         if person is None or not person.full_member:
             problems.append(f"{who} is no longer a full member of the workspace")
-        elif not_entitled(approval, person, members):
+        elif not_entitled(approval, vote, person, authority):
             problems.append(f"{who} may no longer decide on this")
         else:
-            entitled += 1
+            entitled.add(_principal(vote))
+            alone |= bool(vote.break_glass)
     needed = max(1, approval.request.terms.quorum)
-    if entitled >= needed:
+    if alone or len(entitled) >= needed:
         return []
-    return problems or [f"{entitled} of {needed} approvals are there"]
+    return problems or [f"{len(entitled)} of {needed} approvals are there"]
 
 
 def render_groups(terms: ApprovalTerms, groups: Mapping[str, tuple[str, ...]]) -> str:
@@ -137,6 +169,11 @@ def _check_open(approval: Approval, vote: Vote, now: datetime) -> None:
         raise NotAllowed("This has expired. Ask the agent again if it is still needed.")
     if vote.digest != approval.request.digest:
         raise NotAllowed("This card has changed since you looked at it. Please read it again before you decide.")
+
+
+def _principal(vote: Vote) -> str:
+    """Whose vote it is: an approver and their delegate are one."""
+    return vote.on_behalf_of or vote.user
 
 
 def _needs_reason(terms: ApprovalTerms, vote: Vote) -> bool:

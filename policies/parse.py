@@ -15,11 +15,11 @@ from domain.runs import Origin
 from policies.calendars import WEEKDAYS, Calendar, Freeze
 from policies.conditions import Checker, Condition, ConditionRefused, nearest
 from policies.globs import Globs, is_glob
-from policies.rules import DEFAULT_GROUPS, Branch, Invariant, Match, Rule, Test
+from policies.rules import DEFAULT_GROUPS, Branch, BreakGlassRule, Invariant, Match, Rule, Test
 from policies.schema import FACTS, ToolSchema
 from policies.source import Node, Problem
 
-SECTIONS = ("groups", "environments", "calendars", "freezes", "rules", "forbid_changes")
+SECTIONS = ("groups", "environments", "calendars", "freezes", "break_glass", "rules", "forbid_changes")
 RULE_KEYS = ("id", "decision", "match", "when", "else", "approval", "reason", "mode", "owner", "expires_on", "tests")
 ELSE_KEYS = ("decision", "when", "approval", "reason")
 MATCH_KEYS = ("tools", "effects", "environments", "namespaces", "agents", "origins")
@@ -28,6 +28,7 @@ APPROVAL_KEYS = (
     *("escalate_to", "escalate_after", "window"),
 )
 MAX_QUORUM = 20
+MAX_BREAK_GLASS_MINUTES = 60
 MAX_EXPIRES_S = 7 * 24 * 3600
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _DURATION = re.compile(r"([1-9][0-9]{0,5})(s|m|h|d)")
@@ -47,6 +48,7 @@ class Bundle:
     freezes: list[Freeze] = field(default_factory=list)
     rules: list[Rule] = field(default_factory=list)
     invariants: list[Invariant] = field(default_factory=list)
+    break_glass: BreakGlassRule | None = None
 
 
 class Parser:
@@ -69,6 +71,8 @@ class Parser:
             self._each(root.get("calendars"), self._calendar)
         for root in usable:
             self.bundle.freezes += filter(None, map(self._freeze, self._list(root.get("freezes"), "freezes")))
+            if (glass := root.get("break_glass")) is not None:
+                self._break_glass(glass)
             for node in self._list(root.get("rules"), "rules"):
                 self._add_rule(node)
             self.bundle.invariants += filter(
@@ -171,6 +175,22 @@ class Parser:
         if name not in known:
             self.complain(node, f"there is no variable ${name}{nearest(name, known)}")
         return tuple(self._variables.get(name, ()))
+
+    def _break_glass(self, node: Node) -> None:
+        """Who may approve alone in an emergency; an hour at most, whatever is written."""
+        if not self._keys(node, ("group", "max_minutes"), "break_glass"):
+            return
+        if self.bundle.break_glass is not None:
+            self.complain(node, "break_glass is defined twice")
+        group = self._text(node.get("group"), "the group of break_glass")
+        if group not in self.bundle.groups:
+            self.complain(node.get("group") or node, f"there is no group '{group}'{nearest(group, self.bundle.groups)}")
+        limit = node.get("max_minutes")
+        text = limit.text if limit else str(MAX_BREAK_GLASS_MINUTES)
+        if not (text.isdecimal() and 1 <= int(text[:9]) <= MAX_BREAK_GLASS_MINUTES):
+            self.complain(limit or node, f"max_minutes is a whole number from 1 to {MAX_BREAK_GLASS_MINUTES}")
+            return
+        self.bundle.break_glass = BreakGlassRule(group, int(text))
 
     def _calendar(self, key: Node, value: Node) -> None:
         if not self._keys(value, ("time_zone", "days", "hours", "closed_on"), "a calendar"):

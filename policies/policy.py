@@ -86,6 +86,7 @@ def _assemble(bundle: Bundle, tools: Sequence[ToolSchema], variables: Mapping[st
         freezes=tuple(bundle.freezes),
         invariants=tuple(bundle.invariants),
         environments=tuple(bundle.environments),
+        break_glass=bundle.break_glass,
         protected=PROTECTED_NAMESPACES | frozenset(variables.get("AGENT_NAMESPACE", ())),
         candidates={tool.name: tuple(rule for rule in bundle.rules if rule.match.covers(tool)) for tool in tools},
     )
@@ -99,6 +100,7 @@ def _normalised(bundle: Bundle) -> dict[str, Any]:
         "groups": {name: list(members) for name, members in bundle.groups.items()},
         "calendars": [_flat(calendar) for calendar in bundle.calendars.values()],
         "freezes": [_flat(freeze) for freeze in bundle.freezes],
+        **({"break_glass": _flat(bundle.break_glass)} if bundle.break_glass else {}),
         "rules": [
             {
                 "id": rule.id,

@@ -119,6 +119,14 @@ class Invariant:
 
 
 @dataclass(frozen=True)
+class BreakGlassRule:
+    """Whose members may approve alone for one incident, and for how long at most."""
+
+    group: str
+    max_minutes: int = 60
+
+
+@dataclass(frozen=True)
 class Policy:
     """A bundle in force. `candidates` are the rules that can match a tool, in order; `groups` are name -> references.
 
@@ -135,6 +143,7 @@ class Policy:
     invariants: tuple[Invariant, ...] = ()
     environments: tuple[str, ...] = ()
     protected: frozenset[str] = PROTECTED_NAMESPACES
+    break_glass: BreakGlassRule | None = None
     candidates: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
 
     def rule(self, rule_id: str) -> Rule | None:

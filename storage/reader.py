@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -12,8 +13,9 @@ from typing import TypeVar
 
 from domain.actions import Mode
 from domain.alerts import Incident
+from domain.authority import BreakGlass, Delegation
 from domain.brakes import Brakes, TrackRecord
-from domain.codec import timestamp
+from domain.codec import decode, timestamp
 from domain.decisions import Approval
 from domain.errors import JournalError
 from domain.events import Envelope, PayloadReceived
@@ -174,6 +176,19 @@ class Reader:
         )
         return _first(await self._approvals(where, tool, target_key, arguments_digest))
 
+    async def break_glass(self, glass_id: str) -> BreakGlass | None:
+        """One break-glass."""
+        return _first(await self._break_glass(" AND id = ?", glass_id))
+
+    async def unreviewed(self) -> Sequence[BreakGlass]:
+        """Every break-glass that nobody has reviewed yet, open ones included, oldest first."""
+        return await self._break_glass(" AND reviewed_at IS NULL ORDER BY seq")
+
+    async def delegations(self, now: datetime) -> Sequence[Delegation]:
+        """The delegations that stand now."""
+        sql = "SELECT delegation FROM delegations WHERE workspace = ? AND until > ?"
+        return await self._all(sql, (timestamp(now),), lambda _, row: decode(Delegation, json.loads(row[0])))
+
     async def control(self) -> tuple[Mode | None, str]:
         """The mode set in Slack (None: the setting's) and the reason of a pause (empty: not paused)."""
         row = await self._one("SELECT mode, paused FROM control WHERE workspace = ?", (self._workspace,))
@@ -252,6 +267,10 @@ class Reader:
     async def _approvals(self, where: str, *of: object) -> list[Approval]:
         sql = f"SELECT {rows.APPROVAL} FROM approvals WHERE workspace = ?{where}"  # noqa: S608
         return await self._all(sql, of, lambda db, row: rows.approval(db, self._workspace, row))
+
+    async def _break_glass(self, where: str, *of: object) -> list[BreakGlass]:
+        sql = f"SELECT {rows.BREAK_GLASS} FROM break_glass WHERE workspace = ?{where}"  # noqa: S608
+        return await self._all(sql, of, lambda _, row: rows.break_glass(row))
 
     async def _messages(self, where: str, *of: object) -> list[Message]:
         sql = f"SELECT {rows.MESSAGE} FROM outbox WHERE workspace = ?{where}"  # noqa: S608

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from domain.actions import Action
 from domain.alerts import Incident
+from domain.authority import BreakGlass
 from domain.codec import decode, moment
 from domain.decisions import Approval, ApprovalRequest, ApprovalState, Check, Execution, ExecutionOutcome, Vote
 from domain.ports import Message, RunRow
@@ -17,6 +18,7 @@ INCIDENT = "id, opened, channel, thread_ts, alerts, resolved_at"
 RUN = "spec, status, started_at, finished_at, outcome, reason, steps"
 APPROVAL = "id, request, state, closed_by, closed_reason, closed_at, reminded_at, escalated_at"
 EXECUTION = "id, call_id, action, key, started_at, approval_id, outcome, detail, verified, checks"
+BREAK_GLASS = "opened, reviewed_by, review, reviewed_at"
 MESSAGE = (
     "key, revision, channel, thread_key, text, blocks, priority, thread_ts, ts, sent_revision, attempts, failed,"
     " attachments, wanted_at, sent_channel"
@@ -99,6 +101,17 @@ def execution(row: sqlite3.Row) -> Execution:
         understood.undo,
         None if verified is None else bool(verified),
         tuple(decode(Check, check) for check in json.loads(checks)),
+    )
+
+
+def break_glass(row: sqlite3.Row) -> BreakGlass:
+    """The break-glass as it was opened, and its review."""
+    opened, reviewed_by, review, reviewed_at = row
+    return replace(
+        decode(BreakGlass, json.loads(opened)),
+        reviewed_by=reviewed_by,
+        review=review,
+        reviewed_at=moment(reviewed_at) if reviewed_at else None,
     )
 
 

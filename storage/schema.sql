@@ -87,6 +87,27 @@ CREATE TABLE votes (
   PRIMARY KEY (workspace, approval_id, seq)  -- a person's last word counts, and every word is kept
 ) STRICT;
 
+CREATE TABLE break_glass (
+  workspace   TEXT    NOT NULL,
+  id          TEXT    NOT NULL,
+  seq         INTEGER NOT NULL,
+  incident_id TEXT    NOT NULL,
+  opened      TEXT    NOT NULL,  -- JSON: BreakGlass as it was opened
+  reviewed_by TEXT    NOT NULL DEFAULT '',
+  review      TEXT    NOT NULL DEFAULT '',
+  reviewed_at TEXT,
+  PRIMARY KEY (workspace, id)
+) STRICT;
+CREATE INDEX break_glass_unreviewed ON break_glass (workspace, seq) WHERE reviewed_at IS NULL;
+
+CREATE TABLE delegations (
+  workspace  TEXT NOT NULL,
+  user       TEXT NOT NULL,
+  until      TEXT NOT NULL,
+  delegation TEXT NOT NULL,  -- JSON: Delegation
+  PRIMARY KEY (workspace, user)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE executions (
   workspace   TEXT    NOT NULL,
   id          TEXT    NOT NULL,

@@ -10,8 +10,9 @@ from bot.agent import memory
 from bot.agent.step import decide, failed, observe
 from bot.agent.world import Journey, World
 from domain.actions import Action, Mode, digest
+from domain.authority import Authority
 from domain.canonical import digest_of
-from domain.decisions import Approval, ApprovalRequest, ApprovalState, ApprovalTerms, Decision, Outcome, Vote
+from domain.decisions import Approval, ApprovalRequest, ApprovalState, Decision, Outcome, Vote
 from domain.errors import ChatError, ToolError
 from domain.events import ApprovalClosed, ApprovalRequested, DecisionMade, Event
 from domain.ports import Person, WriteTool
@@ -113,7 +114,7 @@ async def recheck(journey: Journey, call: Call, tool: WriteTool) -> Blocked | Ac
     shut = [name for name in request.terms.window if name not in situation["calendar"]["open"]]
     if shut:
         return Blocked(f"it waits until {' and '.join(shut)} is open")
-    return await _entitled(world, approval, decision.terms or request.terms) or action
+    return await _entitled(world, approval) or action
 
 
 async def close(journey: Journey, call: Call, blocked: Blocked) -> None:
@@ -154,17 +155,27 @@ async def show(journey: Journey, call: Call) -> None:
         await journey.world.chat.approval(current)
 
 
-async def members_of(world: World, terms: ApprovalTerms) -> dict[str, frozenset[str]]:
-    """The groups of an approval with their members as Slack says now. Raises ChatError where Slack cannot answer."""
-    groups = world.policy().groups
-    names = dict.fromkeys((*terms.groups, *terms.escalate_to, *(name for name in terms.exclude if name in groups)))
-    found: dict[str, frozenset[str]] = {}
-    for name in names:
-        members: frozenset[str] = frozenset()
-        for reference in groups.get(name, ()):
-            members |= await world.directory.members(reference)
-        found[name] = members
-    return found
+async def authority_over(world: World, request: ApprovalRequest) -> Authority:
+    """Who may decide on a request, as Slack and the journal say now. Raises ChatError where Slack cannot answer."""
+    policy, terms, now = world.policy(), request.terms, world.clock()
+    names = (*terms.groups, *terms.escalate_to, *(name for name in terms.exclude if name in policy.groups))
+    members = {name: await members_of(world, name) for name in dict.fromkeys(names)}
+    delegated: dict[str, frozenset[str]] = {}
+    for delegation in await world.journal.delegations(now):
+        delegated[delegation.to] = delegated.get(delegation.to, frozenset()) | {delegation.user}
+    glass = [each for each in await world.journal.unreviewed() if each.incident_id == request.incident_id]
+    allowed = await members_of(world, policy.break_glass.group) if glass and policy.break_glass else frozenset()
+    return Authority(
+        members, delegated, {each.user: each.id for each in glass if each.is_open(now) and each.user in allowed}
+    )
+
+
+async def members_of(world: World, group: str) -> frozenset[str]:
+    """The members of one of the policy's groups as Slack says now. Raises ChatError where Slack cannot answer."""
+    members: frozenset[str] = frozenset()
+    for reference in world.policy().groups.get(group, ()):
+        members |= await world.directory.members(reference)
+    return members
 
 
 def _moved(request: ApprovalRequest, action: Action, decision: Decision) -> str:
@@ -172,18 +183,20 @@ def _moved(request: ApprovalRequest, action: Action, decision: Decision) -> str:
         return "the policy changed since the card was shown"
     if digest(action, decision.policy_hash) != request.digest:
         return "the target changed since the card was shown"
+    if decision.terms is not None and decision.terms != request.terms:
+        return f"policy asks under other terms by now (rule {decision.rule})"
     return ""
 
 
-async def _entitled(world: World, approval: Approval, terms: ApprovalTerms) -> Blocked | None:
+async def _entitled(world: World, approval: Approval) -> Blocked | None:
     """Blocked where the approvers of then are not approvers now. Slack not answering means: not now."""
     votes: tuple[Vote, ...] = approval.approvers
     try:
-        members = await members_of(world, terms)
+        authority = await authority_over(world, approval.request)
         people: dict[str, Person] = {vote.user: await world.directory.person(vote.user) for vote in votes}
     except ChatError:
         return Blocked("Slack cannot say who may approve right now")
-    problems = approvers.still_entitled(approval, members, people)
+    problems = approvers.still_entitled(approval, authority, people)
     if problems:
         return Blocked("; ".join(problems), ApprovalState.CANCELLED)
     return None

@@ -26,7 +26,10 @@ from domain.events import (
     AutonomyRestored,
     BreakerOpened,
     BreakerReset,
+    BreakGlassOpened,
+    BreakGlassReviewed,
     DecisionMade,
+    DelegationEnded,
     DiagnosisConcluded,
     Envelope,
     ExecutionFinished,
@@ -54,12 +57,13 @@ from domain.events import (
     VerificationFailed,
     VerificationPassed,
     VoteCast,
+    VoteDelegated,
     VoteRefused,
     WorkUnitRecorded,
     event_of,
 )
 from storage.database import projections, run_script, transaction
-from storage.views import approvals, brakes, executions, incidents, messages, runs, work
+from storage.views import approvals, authority, brakes, executions, incidents, messages, runs, work
 
 
 def fold(db: sqlite3.Connection, at: Envelope) -> None:  # noqa: C901 – one line per kind of event
@@ -91,6 +95,14 @@ def fold(db: sqlite3.Connection, at: Envelope) -> None:  # noqa: C901 – one li
             approvals.called(db, at, at.event.approval_id, "reminded_at")
         case ApprovalEscalated():
             approvals.called(db, at, at.event.approval_id, "escalated_at")
+        case BreakGlassOpened():
+            authority.opened(db, at, at.event)
+        case BreakGlassReviewed():
+            authority.reviewed(db, at, at.event)
+        case VoteDelegated():
+            authority.delegated(db, at, at.event)
+        case DelegationEnded():
+            authority.ended(db, at, at.event)
         case ExecutionStarted():
             executions.started(db, at, at.event)
         case ExecutionProbed():

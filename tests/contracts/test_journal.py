@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from domain.actions import Mode
+from domain.authority import BreakGlass, Delegation
 from domain.canonical import digest_of
 from domain.codec import encode
 from domain.decisions import Actor, ApprovalState, Check, ExecutionOutcome, Verdict
@@ -20,6 +22,9 @@ from domain.events import (
     ApprovalClosed,
     ApprovalEscalated,
     ApprovalReminded,
+    BreakGlassOpened,
+    BreakGlassReviewed,
+    DelegationEnded,
     Draft,
     ExecutionProbed,
     IncidentResolved,
@@ -29,6 +34,7 @@ from domain.events import (
     RunFinished,
     VerificationFailed,
     VerificationPassed,
+    VoteDelegated,
 )
 from domain.fold import fold
 from domain.runs import RunOutcome, RunStatus
@@ -451,6 +457,36 @@ async def test_a_no_stands_while_its_incident_is_open(journal: SqliteJournal) ->
     assert await journal.refused(asked.tool, asked.target.key, digest_of({})) is None
     await journal.append(Draft(IncidentResolved("ceased"), incident_id="i1"))
     assert await journal.refused(*same) is None
+
+
+# --- lent authority -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_break_glass_is_opened_once_and_reviewed_once_by_somebody_else(journal: SqliteJournal) -> None:
+    glass = BreakGlass("g1", "i1", "U7", "Lee", "nobody answers", NOON, NOON + timedelta(minutes=30))
+    assert await journal.break_glass("g1") is None
+    await journal.append(Draft(BreakGlassOpened(glass), incident_id="i1"))
+    await refused(journal, Draft(BreakGlassOpened(glass)))
+    assert await journal.unreviewed() == [glass]
+    await refused(journal, Draft(BreakGlassReviewed("g1", "U7", "Lee", "all fine")))
+    await refused(journal, Draft(BreakGlassReviewed("g2", "U8", "Ada", "all fine")))
+    await journal.append(Draft(BreakGlassReviewed("g1", "U8", "Ada", "needed")))
+    await refused(journal, Draft(BreakGlassReviewed("g1", "U9", "Ann", "me too")))
+    found = await journal.break_glass("g1")
+    assert found is not None
+    assert (found.reviewed_by, found.review, found.is_open(NOON)) == ("Ada", "needed", False)
+    assert await journal.unreviewed() == []
+
+
+async def test_the_last_delegation_of_a_person_stands_until_its_time_is_up(journal: SqliteJournal) -> None:
+    first = Delegation("U1", "Ana", "U5", "Eve", NOON + timedelta(hours=8))
+    await journal.append(Draft(VoteDelegated(first)), Draft(VoteDelegated(replace(first, user="U2"))))
+    await journal.append(Draft(VoteDelegated(replace(first, to="U6"))))
+    assert {(each.user, each.to) for each in await journal.delegations(NOON)} == {("U1", "U6"), ("U2", "U5")}
+    assert await journal.delegations(first.until) == []
+    await journal.append(Draft(DelegationEnded("U1")))
+    assert [each.user for each in await journal.delegations(NOON)] == ["U2"]
+    await refused(journal, Draft(DelegationEnded("U1")))
 
 
 # --- control ----------------------------------------------------------------------------------------------------------

@@ -10,9 +10,9 @@ import pytest
 
 from bot.local.workspace import Workspace
 from domain.decisions import Actor, Approval, ApprovalState, Verdict, Vote
-from domain.events import ApprovalEscalated, ApprovalReminded, ExecutionStarted, VoteCast
+from domain.events import ApprovalEscalated, ApprovalReminded, ExecutionStarted, VoteCast, VoteDelegated
 from domain.runs import RunOutcome
-from tests.stories.telling import JONAS, MARA, PRIYA, Story, telling
+from tests.stories.telling import GITA, JONAS, MARA, PRIYA, Story, telling
 from tests.stories.test_incident import ROLLBACK, shown, words
 
 SOMEBODY = Actor("system")
@@ -199,6 +199,67 @@ async def test_what_was_executed_is_not_taken_back(tmp_path: Path) -> None:
         with pytest.raises(Exception, match="approved and executed"):
             await vote(story, MARA, approval, Verdict.WITHDRAW)
         assert (await current(story, approval)).state is ApprovalState.CONSUMED
+
+
+# --- lent authority -------------------------------------------------------------------------------------------------------
+
+
+async def test_break_glass_is_public_lets_one_person_approve_alone_and_is_nagged_about_until_it_is_reviewed(
+    tmp_path: Path,
+) -> None:
+    more = "break_glass: {group: leads, max_minutes: 30}"
+    async with telling(tmp_path, AGENT_POLICY=policy(tmp_path, "groups: [approvers], quorum: 2", more)) as story:
+        await story.begin()
+        approval = await story.approval()
+        room, incident = story.stage.workspace, (await story.journal.incidents())[0]
+        await room.command(JONAS, "incidents", f"break-glass {incident.id} 30 nobody else is awake")
+        assert "Only members of leads" in await told(story, JONAS)
+        await room.command(PRIYA, "incidents", f"break-glass {incident.id} 30 nobody else is awake")
+        await in_channel(story, "Break-glass open", "nobody else is awake")
+        await story.press(PRIYA, approval)
+        assert (await story.finished()).outcome is RunOutcome.REMEDIATED
+        assert story.changes() == [ROLLBACK]
+        await offers(story, approval, "alone, under break-glass")
+        notice = await in_channel(story, "Break-glass open", approval.request.id)
+        await story.resolved()
+        story.watch.ahead = timedelta(minutes=31)
+        for days in (0, 0, 1):
+            story.watch.ahead = timedelta(days=days, minutes=31)
+            await story.plane.sweep()
+        await in_channel(story, "Break-glass over, review wanted")
+        await story.stage.app.services.sender.idle()
+        nags = room.messages(incident.channel, notice["ts"])[1:]
+        assert len(nags) == 2, "once when it closed and once a day later"
+        assert f"<@{room.user(PRIYA)}>" in str(nags)
+        await room.click(MARA, incident.channel, notice["ts"], "break_glass.review")
+        await give_a_reason(story, MARA, "needed; the on-call plan had a hole")
+        await in_channel(story, "Break-glass reviewed", "the on-call plan had a hole")
+        story.watch.ahead = timedelta(days=3)
+        await story.plane.sweep()
+        await story.stage.app.services.sender.idle()
+        assert len(room.messages(incident.channel, notice["ts"])[1:]) == 2
+
+
+async def test_a_delegate_votes_for_an_approver_and_the_card_names_both(tmp_path: Path) -> None:
+    async with telling(tmp_path) as story:
+        await story.begin()
+        approval = await story.approval()
+        room = story.stage.workspace
+        await room.command(MARA, "incidents", f"delegate <@{room.user(GITA)}> 8h")
+        assert "Guests cannot" in await told(story, MARA)
+        await room.command(MARA, "incidents", f"delegate <@{room.user(PRIYA)}> 8h")
+        await story.until(lambda: story.recorded(VoteDelegated))
+        await story.press(PRIYA, approval)
+        assert (await story.finished()).outcome is RunOutcome.REMEDIATED
+        await offers(story, approval, f"<@{room.user(PRIYA)}> for <@{room.user(MARA)}>")
+
+
+async def in_channel(story: Story, *parts: str) -> Any:
+    """The message of the incident's channel that says all of this, once it is there."""
+    room, incident = story.stage.workspace, (await story.journal.incidents())[0]
+    return await room.until(
+        lambda: next((m for m in room.messages(incident.channel) if all(part in str(m) for part in parts)), None)
+    )
 
 
 async def cast_by(story: Story, count: int) -> bool:

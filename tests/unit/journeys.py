@@ -16,6 +16,7 @@ from bot.models.rules import Rules
 from bot.tools.spec import Model, ReadTool, WriteTool
 from domain.actions import Action, Effect, Mode, Target, Undo
 from domain.alerts import Incident
+from domain.authority import BreakGlass
 from domain.decisions import Actor, Approval, ApprovalState, Check, Verdict, Vote
 from domain.diagnosis import Confidence, Diagnosis
 from domain.errors import ChatError, ToolError
@@ -153,6 +154,8 @@ class Paper:
     incidents: list[tuple[Incident, str]] = field(default_factory=list)
     notices: list[tuple[str, str]] = field(default_factory=list)
     calls: list[tuple[str, tuple[str, ...], bool]] = field(default_factory=list)
+    glasses: list[tuple[BreakGlass, tuple[Approval, ...]]] = field(default_factory=list)
+    reviews: list[tuple[str, int]] = field(default_factory=list)
 
     async def incident(self, incident: Incident, *, status: str = "") -> None:
         self.incidents.append((incident, status))
@@ -172,6 +175,12 @@ class Paper:
 
     async def call(self, approval: Approval, mentions: Sequence[str], *, escalated: bool) -> None:
         self.calls.append((approval.request.id, tuple(mentions), escalated))
+
+    async def break_glass(self, glass: BreakGlass, uses: Sequence[Approval], now: datetime) -> None:
+        self.glasses.append((glass, tuple(uses)))
+
+    async def review_wanted(self, glass: BreakGlass, mentions: Sequence[str], day: int) -> None:
+        self.reviews.append((glass.id, day))
 
     async def notice(self, incident_id: str, key: str, text: str) -> None:
         self.notices.append((key, text))

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.actions import digest
+from domain.authority import Authority
 from domain.decisions import Approval, ApprovalRequest, ApprovalState, ApprovalTerms, Decision, Outcome, Verdict, Vote
 from domain.errors import NotAllowed
 from domain.ports import Person
@@ -25,7 +26,7 @@ from policies.approvers import (
 )
 from tests.unit.policy_samples import NOW, action
 
-MEMBERS = {"approvers": frozenset({"UANA", "UBOB", "UREQ", "UEDIT"}), "leads": frozenset({"ULEE"})}
+MEMBERS = Authority({"approvers": frozenset({"UANA", "UBOB", "UREQ", "UEDIT"}), "leads": frozenset({"ULEE"})})
 TERMS = ApprovalTerms(groups=("approvers",))
 
 
@@ -90,9 +91,9 @@ def test_an_outsider_of_the_group_is_told_which_group_decides() -> None:
 
 def test_a_group_without_members_lets_nobody_vote() -> None:
     with pytest.raises(NotAllowed, match="Only members of approvers"):
-        check_vote(approval(), vote(), person(), {"approvers": frozenset()}, NOW)
+        check_vote(approval(), vote(), person(), Authority({"approvers": frozenset()}), NOW)
     with pytest.raises(NotAllowed, match="Only members of approvers"):
-        check_vote(approval(), vote(), person(), {}, NOW)
+        check_vote(approval(), vote(), person(), Authority({}), NOW)
 
 
 def test_members_of_an_excluded_group_do_not_vote_nor_does_anybody_while_it_is_unknown() -> None:
@@ -100,7 +101,7 @@ def test_members_of_an_excluded_group_do_not_vote_nor_does_anybody_while_it_is_u
     assert refusal(on, vote("ULEE")) == "Members of leads are excluded from this decision."
     check_vote(on, vote(), person(), MEMBERS, NOW)
     with pytest.raises(NotAllowed, match="excluded"):
-        check_vote(on, vote(), person(), {"approvers": frozenset({"UANA"})}, NOW)
+        check_vote(on, vote(), person(), Authority({"approvers": frozenset({"UANA"})}), NOW)
 
 
 def test_a_vote_on_an_old_card_is_refused() -> None:
@@ -262,7 +263,9 @@ def test_at_execution_the_approvers_must_still_be_entitled() -> None:
     approved = approval(ApprovalState.APPROVED, (vote(), vote("UBOB")), quorum=2)
     people = {user: person(user) for user in ("UANA", "UBOB")}
     assert still_entitled(approved, MEMBERS, people) == []
-    assert still_entitled(approved, {"approvers": frozenset({"UANA"})}, people) == ["Ubob may no longer decide on this"]
+    assert still_entitled(approved, Authority({"approvers": frozenset({"UANA"})}), people) == [
+        "Ubob may no longer decide on this"
+    ]
     gone = people | {"UBOB": person("UBOB", full_member=False)}
     assert still_entitled(approved, MEMBERS, gone) == ["Ubob is no longer a full member of the workspace"]
     assert still_entitled(approved, MEMBERS, {"UANA": person()}) == ["Ubob is no longer a full member of the workspace"]
@@ -282,3 +285,107 @@ def test_groups_are_shown_with_who_they_are() -> None:
     groups = {"approvers": ("@sre", "ana@example.com")}
     assert render_groups(TERMS, groups) == "approvers (@sre, ana@example.com)"
     assert render_groups(replace(TERMS, groups=("approvers", "leads")), groups).endswith(" or leads (nobody)")
+
+
+# --- break-glass and delegated votes ------------------------------------------------------------------------------------
+
+
+def lent(**more: Any) -> Authority:
+    return replace(MEMBERS, **more)
+
+
+def test_break_glass_lets_one_person_approve_alone_and_marks_the_vote() -> None:
+    authority = lent(glass={"UZED": "glass-1", "UREQ": "glass-2", "UANA": "glass-3"})
+    for user in ("UZED", "UREQ"):
+        marked = check_vote(approval(quorum=3), vote(user), person(user), authority, NOW)
+        assert marked.break_glass == authority.glass[user]
+        assert tally(approval(quorum=3), (marked,)) is ApprovalState.APPROVED
+    own = check_vote(approval(), vote(), person(), authority, NOW)
+    assert own.break_glass == "", "it is used only where the person's own vote would not do"
+    assert check_vote(approval(quorum=2), vote(), person(), authority, NOW).break_glass == "glass-3"
+
+
+def test_break_glass_turns_an_own_approve_that_was_not_enough_into_one_that_is() -> None:
+    once = approval(quorum=2, votes=(vote(),))
+    marked = check_vote(once, vote(), person(), lent(glass={"UANA": "glass-3"}), NOW)
+    assert brings_about(once, marked) is ApprovalState.APPROVED
+
+
+@pytest.mark.parametrize(
+    ("user", "changes", "sentence"),
+    [
+        ("UEDIT", {}, "You edited this"),
+        ("ULEE", {"exclude": ("requester", "leads")}, "Members of leads are excluded"),
+    ],
+)
+def test_break_glass_sets_aside_neither_the_editor_nor_an_excluded_group(
+    user: str, changes: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(NotAllowed, match=sentence):
+        check_vote(approval(**changes), vote(user), person(user), lent(glass={user: "glass-1"}), NOW)
+
+
+def test_break_glass_makes_no_guest_a_voter_and_casts_no_deny() -> None:
+    authority = lent(glass={"UZED": "glass-1"})
+    with pytest.raises(NotAllowed, match="Guests"):
+        check_vote(
+            approval(), vote("UZED"), person("UZED", full_member=False, why_not="Guests cannot."), authority, NOW
+        )
+    with pytest.raises(NotAllowed, match="Only members of approvers"):
+        check_vote(approval(), vote("UZED", Verdict.DENY, reason="no"), person("UZED"), authority, NOW)
+
+
+def test_a_deny_stands_against_break_glass() -> None:
+    assert tally(approval(), (vote("UBOB", Verdict.DENY), vote("UZED", break_glass="g"))) is ApprovalState.DENIED
+
+
+def test_break_glass_that_closed_before_the_execution_carries_nothing() -> None:
+    approved = approval(ApprovalState.APPROVED, (vote("UZED", break_glass="glass-1"),), quorum=2)
+    people = {"UZED": person("UZED")}
+    assert still_entitled(approved, lent(glass={"UZED": "glass-1"}), people) == []
+    for glass in ({}, {"UZED": "glass-2"}, {"UANA": "glass-1"}):
+        assert still_entitled(approved, lent(glass=glass), people) == ["Uzed may no longer decide on this"]
+
+
+def test_a_claimed_mark_on_a_vote_is_not_believed() -> None:
+    with pytest.raises(NotAllowed, match="Only members"):
+        check_vote(approval(), vote("UZED", break_glass="glass-1", on_behalf_of="UANA"), person("UZED"), MEMBERS, NOW)
+
+
+def test_a_delegate_votes_in_the_place_of_an_approver_and_the_two_count_once() -> None:
+    authority = lent(delegated={"UZED": frozenset({"UANA"})})
+    marked = check_vote(approval(quorum=2), vote("UZED"), person("UZED"), authority, NOW)
+    assert marked.on_behalf_of == "UANA"
+    assert tally(approval(quorum=2), (marked, vote("UANA"))) is None
+    assert tally(approval(quorum=2), (marked, vote("UBOB"))) is ApprovalState.APPROVED
+    approved = approval(ApprovalState.APPROVED, (marked, vote("UBOB")), quorum=2)
+    people = {user: person(user) for user in ("UZED", "UBOB")}
+    assert still_entitled(approved, authority, people) == []
+    assert still_entitled(approved, MEMBERS, people) == ["Uzed may no longer decide on this"]
+
+
+@pytest.mark.parametrize("lender", ["UREQ", "UEDIT", "UYAN"])
+def test_no_vote_is_delegated_by_who_has_none_here(lender: str) -> None:
+    """The requester, the editor, and somebody who is in no asked group."""
+    with pytest.raises(NotAllowed):
+        check_vote(approval(), vote("UZED"), person("UZED"), lent(delegated={"UZED": frozenset({lender})}), NOW)
+
+
+@pytest.mark.parametrize(
+    "delegate", [person("UREQ"), person("UEDIT"), person("UGUEST", full_member=False, why_not="Guests cannot.")]
+)
+def test_no_vote_is_delegated_to_requester_editor_or_guest(delegate: Person) -> None:
+    authority = lent(delegated={delegate.id: frozenset({"UANA"})})
+    with pytest.raises(NotAllowed):
+        check_vote(approval(), vote(delegate.id), delegate, authority, NOW)
+
+
+def test_a_delegate_of_two_votes_for_the_one_who_has_not_voted() -> None:
+    authority = lent(delegated={"UZED": frozenset({"UANA", "UBOB"})})
+    once = approval(quorum=2, votes=(vote("UANA"),))
+    assert check_vote(once, vote("UZED"), person("UZED"), authority, NOW).on_behalf_of == "UBOB"
+
+
+def test_an_approver_who_also_stands_in_for_another_votes_once_and_as_themselves() -> None:
+    marked = check_vote(approval(), vote("UBOB"), person("UBOB"), lent(delegated={"UBOB": frozenset({"UANA"})}), NOW)
+    assert marked.on_behalf_of == ""

@@ -236,6 +236,7 @@ async def test_no_read_scans_a_table(tmp_path: Path) -> None:
             journal.runs(unfinished=True), journal.runs(incident_id="i1"), journal.approval("a1"), journal.approvals(),
             journal.approvals(pending=True), journal.approvals(run_id="r1"), journal.approvals(incident_id="i1"),
             journal.expired(NOON), journal.rates("k", NOON), journal.trust("t", "e"), journal.refused("t", "k", "d"),
+            journal.break_glass("g"), journal.unreviewed(), journal.delegations(NOON),
             journal.control(), journal.message("k"), journal.unsent(), journal.message_at("C1", "1.1"),
             journal.rollup(NOON, NOON + timedelta(days=90)),
         ):  # fmt: skip
