@@ -72,7 +72,9 @@ class Lane:
     async def sleep(self, seconds: float | None) -> None:
         """Until woken, at most so long."""
         try:
-            await asyncio.wait_for(self.woken.wait(), seconds)
+            # not wait_for: in Python 3.11 it loses a cancellation that comes together with the wake-up
+            async with asyncio.timeout(seconds):
+                await self.woken.wait()
         except TimeoutError:
             return
         finally:

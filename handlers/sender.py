@@ -103,7 +103,8 @@ class Sender:
         try:
             row = await self._journal.message(key)
             if row is not None and not row.ts:
-                await asyncio.wait_for(arrived.wait(), within_s)
+                async with asyncio.timeout(within_s):
+                    await arrived.wait()
                 row = await self._journal.message(key)
         except TimeoutError:
             return None

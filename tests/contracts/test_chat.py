@@ -7,12 +7,14 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
 from bot.local.workspace import Workspace
 from domain.decisions import Approval, ApprovalState
 from domain.runs import Origin, Run, RunSpec, RunStatus
 from handlers import kit
 from handlers.kit import Body
-from handlers.lane import Pace
+from handlers.lane import Lane, Pace
 from tests.slack_harness import FAST, Bot, request_of, running
 from tests.unit.test_cards import call_of, run_of
 
@@ -238,6 +240,19 @@ async def test_secrets_are_out_of_the_outbox_row_before_anything_is_sent(tmp_pat
         assert row
         assert "hunter2" not in str(row)
         assert "[redacted]" in str(row)
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_lane_that_is_cancelled_while_it_wakes_up_is_cancelled(turns: int) -> None:
+    lane = Lane("C1")
+    asleep = asyncio.create_task(lane.sleep(30))
+    await asyncio.sleep(0.01)
+    lane.woken.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    cancelled = asleep.cancel()
+    (ended,) = await asyncio.gather(asleep, return_exceptions=True)
+    assert isinstance(ended, asyncio.CancelledError) is cancelled
 
 
 # --- streams ----------------------------------------------------------------------------------------------------------
