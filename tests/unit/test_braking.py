@@ -1,4 +1,4 @@
-"""The brakes on real runs: what keeps failing stops, what comes back asks, what was taken back asks, a pause has the last word."""
+"""The brakes: what keeps failing stops, what comes back asks, what was reverted asks, a pause has the last word."""
 
 from __future__ import annotations
 
