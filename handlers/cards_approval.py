@@ -136,8 +136,9 @@ def _touches(action: Action) -> str:
 def _exact(action: Action, *, with_diff: bool) -> Iterator[Block]:
     """The exact call, then the dry run's result; both literal."""
     call = f"{kit.line(action.tool, 80)}\n{kit.json_lines(action.arguments)}"
-    yield kit.preformatted(call, _ARGUMENTS)
-    if len(call) > _ARGUMENTS:
+    shown = f"{kit.line(action.tool, 80)}\n{kit.json_lines(action.arguments, _ARGUMENTS - 100)}"
+    yield kit.preformatted(shown, _ARGUMENTS)
+    if len(call) > _ARGUMENTS or shown != call:
         yield kit.context("⚠️ *Not all of the arguments fit here.* Read them with Why? before you approve.")
     if with_diff and action.diff:
         yield kit.preformatted(action.diff, _DIFF)

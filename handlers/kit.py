@@ -99,9 +99,16 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def json_lines(values: Mapping[str, Any]) -> str:
-    """Arguments, one `name = JSON` a line: exact, and readable."""
+def json_lines(values: Mapping[str, Any], room: int = 0) -> str:
+    """Arguments, one `name = JSON` a line: exact, and readable.
+
+    Where they need more than `room` characters (0: however many), the long ones are cut and say by how much: no long
+    argument pushes a short one off the card.
+    """
     rows = [f"{name} = {json.dumps(value, ensure_ascii=False, sort_keys=True)}" for name, value in values.items()]
+    if room and sum(map(len, rows)) + len(rows) > room:
+        share = max(60, room // len(rows) - 40)
+        rows = [row if len(row) <= share else f"{row[:share]}… (+{len(row) - share:,} characters)" for row in rows]
     return "\n".join(rows) or "(no arguments)"
 
 
