@@ -122,10 +122,10 @@ class SlackChat:
         self, key: str, body: Body, incident_id: str, priority: int, spec: RunSpec | None = None, run_id: str = ""
     ) -> None:
         run_id = spec.id if spec else run_id
-        root = root_key(incident_id) if incident_id else progress_key(run_id)
         incident = await self._journal.incident(incident_id) if incident_id else None
         channel = (spec.channel if spec else "") or (incident.channel if incident else "") or self._channel
         thread_ts = (spec.thread_ts if spec else "") or (incident.thread_ts if incident else "")
+        root = root_key(incident_id) if incident_id else "" if thread_ts else progress_key(run_id)
         await self.want(
             key,
             body,
