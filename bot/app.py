@@ -19,12 +19,12 @@ from bot.agent.world import World, log
 from bot.config import Settings, is_loopback, pairs
 from bot.models.rules import Rules
 from bot.plane import Plane
-from bot.policy_files import PolicyFiles, variables
+from bot.policy_files import PolicyFiles, announce, variables
 from bot.schedule import Job, Schedule
 from domain.decisions import SYSTEM
 from domain.errors import SettingsError
 from domain.events import Draft, PolicyLoaded, PolicyRejected
-from domain.ports import Journal, Model
+from domain.ports import Chat, Journal, Model
 from handlers import channels, intake, slack_app
 from handlers.chat import SlackChat
 from handlers.directory import SlackDirectory
@@ -75,7 +75,11 @@ async def running(
         schedule = Schedule(
             (
                 Job("expiry sweep", SWEEP_SECONDS, plane.sweep),
-                Job("policy reload", POLICY_SECONDS, partial(reload_policy, opened.policy, opened.journal)),
+                Job(
+                    "policy reload",
+                    POLICY_SECONDS,
+                    partial(reload_and_say, opened.policy, opened.journal, services.chat),
+                ),
             )
         )
         bolt = slack_app.build(services, opened.slack, signing_secret=_http_secret(settings))
@@ -88,6 +92,7 @@ async def running(
         ]
         await plane.start()
         stack.push_async_callback(plane.stop)
+        await announce(opened.journal, services.chat)
         await services.sender.start()
         stack.push_async_callback(services.sender.close)
         url = await stack.enter_async_context(_serving(routes, settings))
@@ -170,10 +175,19 @@ def _redacted(redactor: Redactor, text: str) -> str:
     return redactor.text(text).text
 
 
-async def reload_policy(policy: PolicyFiles, journal: Journal) -> None:
-    """Look at the policy files again and record what came of it. A refused bundle leaves the last good one in force."""
+async def reload_and_say(policy: PolicyFiles, journal: SqliteJournal, chat: Chat) -> None:
+    """Look at the policy files again; what is new of it is said in the channel as well."""
+    if await reload_policy(policy, journal):
+        await announce(journal, chat)
+
+
+async def reload_policy(policy: PolicyFiles, journal: Journal) -> bool:
+    """Look at the policy files again and record what came of it; whether there was anything new.
+
+    A refused bundle leaves the last good one in force.
+    """
     if not policy.reload():
-        return
+        return False
     if policy.problems:
         log.error("the policy was refused", extra={"problems": "; ".join(policy.problems)})
         await journal.append(Draft(PolicyRejected(policy.problems), SYSTEM))
@@ -181,6 +195,7 @@ async def reload_policy(policy: PolicyFiles, journal: Journal) -> None:
         rules = tuple(rule.id for rule in policy.current.rules)
         log.info("the policy is in force", extra={"policy": policy.current.hash[:12], "rules": str(len(rules))})
         await journal.append(Draft(PolicyLoaded(policy.current.hash, rules), SYSTEM))
+    return True
 
 
 def _redactor(settings: Settings) -> Redactor:

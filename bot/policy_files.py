@@ -7,10 +7,14 @@ from importlib import resources
 from pathlib import Path
 
 from bot.config import Settings
+from domain.canonical import digest_of
 from domain.errors import PolicyError
+from domain.events import PolicyLoaded, PolicyRejected
+from domain.ports import Chat
 from policies.policy import load, nothing_in_force
 from policies.rules import Policy
 from policies.schema import ToolSchema
+from storage.reader import Reader
 
 SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 """Where Kubernetes tells a pod which namespace it runs in."""
@@ -36,6 +40,29 @@ def variables(settings: Settings) -> dict[str, tuple[str, ...]]:
     """What the names in a policy stand for here; the agent's own namespace, where it runs in one, is protected."""
     own = SERVICE_ACCOUNT_NAMESPACE.read_text("utf-8").strip() if SERVICE_ACCOUNT_NAMESPACE.is_file() else ""
     return {"AGENT_APPROVERS": settings.approvers, **({"AGENT_NAMESPACE": (own,)} if own else {})}
+
+
+MAX_SAID = 5
+"""So many problems stand in the notice; /readyz and `policy check` list them all."""
+
+
+async def announce(journal: Reader, chat: Chat) -> None:
+    """Say in the channel that a bundle was refused, once per set of problems, and once that the policy is fine again.
+
+    What was said is known by the recorded events, so that a restart repeats nothing.
+    """
+    loaded, refused = await journal.last(PolicyLoaded), await journal.last(PolicyRejected)
+    if refused is None or not isinstance(refused.event, PolicyRejected):
+        return
+    if loaded is not None and loaded.seq > refused.seq:
+        said = "✅ The policy's files load again, and what they say is in force."
+        await chat.notice("", f"policy-fine:{refused.seq}", said)
+        return
+    since, problems = loaded.seq if loaded else 0, refused.event.problems
+    stays = "The last good one stays in force" if loaded else "Nothing is in force, so everything is denied"
+    more = f"\n… and {len(problems) - MAX_SAID} more" if len(problems) > MAX_SAID else ""
+    text = f"⚠️ The policy's files were refused. {stays}.\n" + "\n".join(problems[:MAX_SAID]) + more
+    await chat.notice("", f"policy-refused:{since}:{digest_of(list(problems))[:12]}", text)
 
 
 class PolicyFiles:

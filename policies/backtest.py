@@ -18,7 +18,6 @@ from policies.rules import Policy
 
 EXAMPLES = 10
 _LOOSE = {Outcome.DENY: 0, Outcome.ASK: 1, Outcome.ALLOW: 2}
-_GATE_PREFIXES = ("builtin:", "invariant:")
 
 
 @dataclass(frozen=True)
@@ -128,9 +127,6 @@ class Backtest:
 
     def _say(self, policy: Policy, recorded: Recorded, situation: Mapping[str, Any]) -> Said:
         """What a policy says, with its own calendars; a brake that held the record back holds here too."""
-        braked = recorded.said.rule.partition(":")
-        if braked[1] and not recorded.said.rule.startswith(_GATE_PREFIXES):
-            return recorded.said
         decision = decide(policy, _on_calendar(policy, recorded.at, situation))
         left, groups = decision.outcome, decision.terms.groups if decision.terms else ()
         held = recorded.said.outcome is not recorded.said.left

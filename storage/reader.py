@@ -18,7 +18,7 @@ from domain.brakes import Brakes, TrackRecord
 from domain.codec import decode, timestamp
 from domain.decisions import Approval
 from domain.errors import JournalError
-from domain.events import Envelope, PayloadReceived
+from domain.events import Envelope, Event, PayloadReceived
 from domain.ports import Message, RunRow
 from domain.work import Rollup
 from storage import brakes, decisions, rollups, rows
@@ -120,6 +120,10 @@ class Reader:
             where += " AND incident_id = ?"
             of.append(incident_id)
         return await self._approvals(f"{where} ORDER BY seq DESC LIMIT ?", *of, limit)
+
+    async def of_batch(self, batch: str) -> Sequence[Approval]:
+        """The requests that share a card, in the order in which it lists them."""
+        return await self._approvals(" AND batch = ? AND batch <> '' ORDER BY seq", batch)
 
     async def expired(self, now: datetime) -> Sequence[Approval]:
         """Requests that still wait, or were approved and not consumed, past their expiry."""
@@ -234,6 +238,10 @@ class Reader:
             if len(page) < decisions.PAGE:
                 return
             place = (timestamp(page[-1].at), page[-1].seq)
+
+    async def last(self, kind: type[Event]) -> Envelope | None:
+        """The newest event of a kind."""
+        return _first(await self._envelopes(" AND e.kind = ? ORDER BY e.at DESC, e.seq DESC LIMIT 1", kind.__name__))
 
     # --- how it is read -----------------------------------------------------------------------------------------------
 

@@ -103,9 +103,12 @@ def test_what_a_mode_made_of_a_decision_is_not_mistaken_for_what_the_rules_say()
     assert result.asked_before == result.asked_after == {"approvers": 1}
 
 
-def test_a_brake_that_held_a_call_back_holds_it_under_every_policy() -> None:
-    braked = replace(one(OLD, "kubernetes_patch"), said=Said(Outcome.DENY, "brake:paused", Outcome.DENY))
-    assert tried(NEW, [braked]).flips == ()
+def test_a_brake_that_held_a_change_back_holds_it_under_every_policy() -> None:
+    """A breaker was open, so what the rules allow was asked all the same; so it would have been of the new rules."""
+    braked = replace(one(NEW, "kubernetes_patch"), said=Said(Outcome.ALLOW, "destroy", Outcome.ASK, ("approvers",)))
+    result = tried(NEW, [braked])
+    assert result.flips == ()
+    assert result.asked_after == {"approvers": 1}
 
 
 def test_calendars_belong_to_the_policy_and_a_changed_one_counts() -> None:
