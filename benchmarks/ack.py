@@ -27,7 +27,7 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.web.async_client import AsyncWebClient
 
 from domain.errors import BadInput
-from domain.ports import ControlPlane
+from domain.plane import ControlPlane
 from handlers.chat import SlackChat
 from handlers.directory import SlackDirectory
 from handlers.sender import Sender

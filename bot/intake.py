@@ -14,7 +14,8 @@ from domain.canonical import digest_of
 from domain.codec import timestamp
 from domain.decisions import Actor
 from domain.events import AlertJoined, AlertReceived, Draft, IncidentOpened, IncidentResolved, RunStarted
-from domain.ports import Journal, Receipt
+from domain.plane import Receipt
+from domain.ports import Journal
 from domain.runs import Origin, RunSpec
 
 

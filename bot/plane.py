@@ -31,7 +31,7 @@ from domain.events import (
     RunStarted,
 )
 from domain.fold import fold
-from domain.ports import Question, Receipt, Status
+from domain.plane import Question, Receipt, Status
 from domain.runs import RunOutcome, RunSpec, RunStatus
 from policies import brakes as rules
 

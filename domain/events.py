@@ -10,10 +10,37 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from domain.actions import Action, Mode
+from domain.actions import Action
 from domain.alerts import Alert, Incident
 from domain.authority import BreakGlass, Delegation
 from domain.codec import decode, encode
+from domain.control import (
+    AgentPaused as AgentPaused,
+)
+from domain.control import (
+    AgentResumed as AgentResumed,
+)
+from domain.control import (
+    AutonomyDemoted as AutonomyDemoted,
+)
+from domain.control import (
+    AutonomyRestored as AutonomyRestored,
+)
+from domain.control import (
+    BreakerOpened as BreakerOpened,
+)
+from domain.control import (
+    BreakerReset as BreakerReset,
+)
+from domain.control import (
+    ModeChanged as ModeChanged,
+)
+from domain.control import (
+    PolicyLoaded as PolicyLoaded,
+)
+from domain.control import (
+    PolicyRejected as PolicyRejected,
+)
 from domain.decisions import (
     AGENT,
     Actor,
@@ -317,80 +344,6 @@ class VerificationFailed:
     execution_id: str
     checks: tuple[Check, ...]
     took_ms: int
-
-
-# --- control ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class AgentPaused:
-    """No new runs and no executions, approved ones included, until resumed."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class AgentResumed:
-    """The pause is over."""
-
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class ModeChanged:
-    """observe, propose or act from here on."""
-
-    mode: Mode
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class BreakerOpened:
-    """Too many executions failed or were reverted: `scope` (a tool's name, or `agent`) only observes from here on."""
-
-    scope: str
-    reason: str
-    executions: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class BreakerReset:
-    """A person looked and closed the breaker; its count begins anew."""
-
-    scope: str
-
-
-@dataclass(frozen=True)
-class AutonomyDemoted:
-    """An execution was reverted: this tool asks in this environment from here on, whatever policy allows."""
-
-    tool: str
-    environment: str
-    execution_id: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class AutonomyRestored:
-    """A person gave it back: policy decides again."""
-
-    tool: str
-    environment: str
-
-
-@dataclass(frozen=True)
-class PolicyLoaded:
-    """A policy bundle is in force."""
-
-    policy_hash: str
-    rules: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class PolicyRejected:
-    """A policy bundle was refused; the last good one stays."""
-
-    problems: tuple[str, ...]
 
 
 @dataclass(frozen=True)

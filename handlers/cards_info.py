@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from domain.actions import Mode
 from domain.alerts import Incident, Severity
 from domain.decisions import Approval
-from domain.ports import RunRow, Status
+from domain.plane import Status
+from domain.ports import RunRow
 from domain.work import Rollup
 from handlers import kit
 from handlers.blocks import escape

@@ -13,7 +13,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from domain.actions import Mode
 from domain.errors import AgentError, BadInput, ChatError, JournalError
-from domain.ports import Question, Receipt
+from domain.plane import Question, Receipt
 from domain.runs import Origin
 from handlers import authority, cards_info, kit
 from handlers.approvals import explained

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from domain.alerts import Alert
 from domain.errors import BadInput, JournalError
-from domain.ports import ControlPlane
+from domain.plane import ControlPlane
 from handlers.services import failure
 from handlers.sources import SOURCES, Parser, Reading
 

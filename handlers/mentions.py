@@ -10,7 +10,7 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
-from domain.ports import Question
+from domain.plane import Question
 from domain.runs import Origin
 from handlers import alerts, kit
 from handlers.commands import permalink, writable

@@ -15,7 +15,8 @@ from slack_sdk.webhook.async_client import AsyncWebhookClient
 from domain.decisions import SYSTEM
 from domain.errors import AgentError, Conflict, JournalError
 from domain.events import Draft, PayloadHandled, SurfaceShown
-from domain.ports import Chat, ControlPlane, Journal
+from domain.plane import ControlPlane
+from domain.ports import Chat, Journal
 from handlers import kit
 from handlers.chat import settle
 from handlers.directory import SlackDirectory

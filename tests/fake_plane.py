@@ -14,7 +14,8 @@ from domain.alerts import Alert, Incident, Severity
 from domain.decisions import Actor, Approval, ApprovalRequest, ApprovalState, Verdict, Vote
 from domain.errors import AgentError, BadInput, ChatError, Conflict, NotAllowed
 from domain.events import AlertReceived, Draft, Envelope, IncidentOpened, VoteCast
-from domain.ports import Chat, Directory, Journal, Question, Receipt, Status
+from domain.plane import Question, Receipt, Status
+from domain.ports import Chat, Directory, Journal
 
 
 @dataclass

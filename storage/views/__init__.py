@@ -69,70 +69,42 @@ from storage.views import approvals, authority, brakes, executions, incidents, m
 def fold(db: sqlite3.Connection, at: Envelope) -> None:  # noqa: C901 – one line per kind of event
     """Bring the projections up to this event. Raises Conflict where one of them refuses it."""
     match at.event:
-        case PayloadReceived():
-            messages.received(db, at, at.event)
-        case PayloadHandled():
-            messages.handled(db, at, at.event)
-        case IncidentOpened():
-            incidents.opened(db, at, at.event)
-        case AlertJoined():
-            incidents.joined(db, at, at.event)
-        case IncidentResolved():
-            incidents.resolved(db, at)
+        case IncidentOpened() | AlertJoined() | IncidentResolved():
+            _fold_incident(db, at, at.event)
         case RunStarted():
             runs.started(db, at, at.event)
         case StepPlanned():
             runs.stepped(db, at)
         case RunFinished():
             runs.finished(db, at, at.event)
-        case ApprovalRequested():
-            approvals.requested(db, at, at.event)
-        case VoteCast():
-            approvals.voted(db, at, at.event)
-        case ApprovalClosed():
-            approvals.closed(db, at, at.event)
-        case ApprovalReminded():
-            approvals.called(db, at, at.event.approval_id, "reminded_at")
-        case ApprovalEscalated():
-            approvals.called(db, at, at.event.approval_id, "escalated_at")
-        case BreakGlassOpened():
-            authority.opened(db, at, at.event)
-        case BreakGlassReviewed():
-            authority.reviewed(db, at, at.event)
-        case VoteDelegated():
-            authority.delegated(db, at, at.event)
-        case DelegationEnded():
-            authority.ended(db, at, at.event)
-        case ExecutionStarted():
-            executions.started(db, at, at.event)
-        case ExecutionProbed():
-            executions.probed(db, at, at.event)
-        case ExecutionFinished():
-            executions.finished(db, at, at.event)
-        case VerificationPassed() | VerificationFailed():
-            executions.verified(db, at, at.event)
-        case AgentPaused():
-            work.paused(db, at, at.event.reason or "paused")
-        case AgentResumed():
-            work.paused(db, at, "")
-        case ModeChanged():
-            work.mode_changed(db, at, at.event)
-        case BreakerOpened():
-            brakes.opened(db, at, at.event)
-        case BreakerReset():
-            brakes.reset(db, at, at.event)
-        case AutonomyDemoted():
-            brakes.demoted(db, at, at.event)
-        case AutonomyRestored():
-            brakes.restored(db, at, at.event)
+        case (
+            ApprovalRequested()
+            | VoteCast()
+            | ApprovalClosed()
+            | ApprovalReminded()
+            | ApprovalEscalated()
+            | BreakGlassOpened()
+            | BreakGlassReviewed()
+            | VoteDelegated()
+            | DelegationEnded()
+        ):
+            _fold_question(db, at, at.event)
+        case ExecutionStarted() | ExecutionProbed() | ExecutionFinished() | VerificationPassed() | VerificationFailed():
+            _fold_execution(db, at, at.event)
+        case (
+            AgentPaused()
+            | AgentResumed()
+            | ModeChanged()
+            | BreakerOpened()
+            | BreakerReset()
+            | AutonomyDemoted()
+            | AutonomyRestored()
+        ):
+            _fold_control(db, at, at.event)
         case WorkUnitRecorded():
             work.recorded(db, at, at.event)
-        case MessageWanted():
-            messages.wanted(db, at, at.event)
-        case MessageSent():
-            messages.sent(db, at, at.event)
-        case MessageFailed():
-            messages.failed(db, at, at.event)
+        case PayloadReceived() | PayloadHandled() | MessageWanted() | MessageSent() | MessageFailed():
+            _fold_message(db, at, at.event)
         case (
             AlertReceived()
             | AnalysisPlanned()
@@ -151,6 +123,123 @@ def fold(db: sqlite3.Connection, at: Envelope) -> None:  # noqa: C901 – one li
             pass  # the log itself is all that is read of these
         case _:
             assert_never(at.event)
+
+
+def _fold_message(
+    db: sqlite3.Connection,
+    at: Envelope,
+    event: PayloadReceived | PayloadHandled | MessageWanted | MessageSent | MessageFailed,
+) -> None:
+    """What Slack sent, and what it is sent."""
+    match event:
+        case PayloadReceived():
+            messages.received(db, at, event)
+        case PayloadHandled():
+            messages.handled(db, at, event)
+        case MessageWanted():
+            messages.wanted(db, at, event)
+        case MessageSent():
+            messages.sent(db, at, event)
+        case MessageFailed():
+            messages.failed(db, at, event)
+        case _:
+            assert_never(event)
+
+
+def _fold_incident(
+    db: sqlite3.Connection, at: Envelope, event: IncidentOpened | AlertJoined | IncidentResolved
+) -> None:
+    """Problems as their monitors see them."""
+    match event:
+        case IncidentOpened():
+            incidents.opened(db, at, event)
+        case AlertJoined():
+            incidents.joined(db, at, event)
+        case IncidentResolved():
+            incidents.resolved(db, at)
+        case _:
+            assert_never(event)
+
+
+def _fold_question(
+    db: sqlite3.Connection,
+    at: Envelope,
+    event: ApprovalRequested
+    | VoteCast
+    | ApprovalClosed
+    | ApprovalReminded
+    | ApprovalEscalated
+    | BreakGlassOpened
+    | BreakGlassReviewed
+    | VoteDelegated
+    | DelegationEnded,
+) -> None:
+    """What people are asked, and what they answer."""
+    match event:
+        case ApprovalRequested():
+            approvals.requested(db, at, event)
+        case VoteCast():
+            approvals.voted(db, at, event)
+        case ApprovalClosed():
+            approvals.closed(db, at, event)
+        case ApprovalReminded():
+            approvals.called(db, at, event.approval_id, "reminded_at")
+        case ApprovalEscalated():
+            approvals.called(db, at, event.approval_id, "escalated_at")
+        case BreakGlassOpened():
+            authority.opened(db, at, event)
+        case BreakGlassReviewed():
+            authority.reviewed(db, at, event)
+        case VoteDelegated():
+            authority.delegated(db, at, event)
+        case DelegationEnded():
+            authority.ended(db, at, event)
+        case _:
+            assert_never(event)
+
+
+def _fold_execution(
+    db: sqlite3.Connection,
+    at: Envelope,
+    event: ExecutionStarted | ExecutionProbed | ExecutionFinished | VerificationPassed | VerificationFailed,
+) -> None:
+    """What was changed, and whether it held."""
+    match event:
+        case ExecutionStarted():
+            executions.started(db, at, event)
+        case ExecutionProbed():
+            executions.probed(db, at, event)
+        case ExecutionFinished():
+            executions.finished(db, at, event)
+        case VerificationPassed() | VerificationFailed():
+            executions.verified(db, at, event)
+        case _:
+            assert_never(event)
+
+
+def _fold_control(
+    db: sqlite3.Connection,
+    at: Envelope,
+    event: AgentPaused | AgentResumed | ModeChanged | BreakerOpened | BreakerReset | AutonomyDemoted | AutonomyRestored,
+) -> None:
+    """The agent itself: pause, mode, brakes."""
+    match event:
+        case AgentPaused():
+            work.paused(db, at, event.reason or "paused")
+        case AgentResumed():
+            work.paused(db, at, "")
+        case ModeChanged():
+            work.mode_changed(db, at, event)
+        case BreakerOpened():
+            brakes.opened(db, at, event)
+        case BreakerReset():
+            brakes.reset(db, at, event)
+        case AutonomyDemoted():
+            brakes.demoted(db, at, event)
+        case AutonomyRestored():
+            brakes.restored(db, at, event)
+        case _:
+            assert_never(event)
 
 
 def current(db: sqlite3.Connection) -> str:

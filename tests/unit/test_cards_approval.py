@@ -23,7 +23,8 @@ from domain.decisions import (
     Verdict,
     Vote,
 )
-from domain.ports import RunRow, Status
+from domain.plane import Status
+from domain.ports import RunRow
 from domain.runs import Origin, RunSpec, RunStatus
 from domain.work import Rollup
 from handlers import cards_info, dialogs

@@ -17,7 +17,7 @@ from domain.actions import Mode
 from domain.alerts import Alert, Severity
 from domain.errors import JournalError
 from domain.events import AlertReceived, Draft, Envelope, IncidentOpened, IncidentResolved, RunStarted
-from domain.ports import Receipt
+from domain.plane import Receipt
 from storage.journal import SqliteJournal, open_journal
 
 AT = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
