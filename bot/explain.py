@@ -20,7 +20,10 @@ from policies import gate
 
 async def why(world: World, reference: str) -> str:
     """Why an action was decided as it was. `reference` is an approval id or a unique start of it. Raises BadInput."""
-    approval = await _find(world, reference.strip())
+    reference = reference.strip()
+    if batch := await world.journal.of_batch(reference):
+        return "\n\n".join([await why(world, each.request.id) for each in batch])
+    approval = await _find(world, reference)
     request = approval.request
     lines = [
         f"{request.action.tool} on {request.action.target} ({request.action.target.environment})",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,19 @@ from bot.agent.approve import authority_over, request_for
 from bot.agent.step import decide, is_write, observe
 from bot.agent.world import World
 from domain.actions import Action
-from domain.decisions import Actor, Approval, ApprovalRequest, ApprovalState, Decision, Outcome, Verdict, Vote, standing
+from domain.decisions import (
+    Actor,
+    Approval,
+    ApprovalRequest,
+    ApprovalState,
+    Decision,
+    Outcome,
+    Verdict,
+    Vote,
+    open_items,
+    shown_digest,
+    standing,
+)
 from domain.errors import BadInput, ChatError, Conflict, NotAllowed, ToolError
 from domain.events import ApprovalClosed, ApprovalRequested, DecisionMade, Draft, VoteCast, VoteRefused
 from domain.fold import fold
@@ -21,32 +33,45 @@ from policies import approvers
 _ASK_AGAIN = "Slack cannot say who you are right now, so nothing was recorded. Try again in a moment."
 
 
-async def cast(world: World, approval_id: str, vote: Vote, *, channel: str, message_ts: str) -> Approval:
-    """Record a vote, or the refusal of one. Raises NotAllowed with the sentence for the person."""
-    approval = await world.journal.approval(approval_id)
-    if approval is None:
-        raise NotAllowed("This card belongs to no approval request that is known here.")
+async def cast(world: World, card: str, vote: Vote, *, channel: str, message_ts: str) -> Approval:
+    """Record a vote, or the refusal of one. Raises NotAllowed with the sentence for the person.
+
+    `card` is a request's id, or that of a batch: then the vote is one on each of its open requests, all or none.
+    """
+    items = await _items(world, card)
     try:
-        await _check_card(world, approval_id, channel, message_ts)
-        named = await _check_person(world, approval, vote)
-        closes = approvers.brings_about(approval, named)
-        await world.journal.append(_draft(approval, VoteCast(approval_id, named, closes), vote.user))
+        await _check_card(world, card, channel, message_ts)
+        votes = await _check_person(world, items, vote, batch=items[0].request.batch == card)
+        cast = [VoteCast(each.request.id, own, approvers.brings_about(each, own)) for each, own in votes]
+        drafts = [_draft(each, event, vote.user) for (each, _), event in zip(votes, cast, strict=True)]
+        await world.journal.append(*drafts)
     except Conflict as error:
-        fresh = await world.journal.approval(approval_id)
+        fresh = await world.journal.approval(items[0].request.id)
         sentence = already(fresh) if fresh else str(error)
-        await _refused(world, approval, vote.user, sentence)
+        await _refused(world, items[0], vote.user, sentence)
         raise NotAllowed(sentence) from error
     except NotAllowed as error:
-        await _refused(world, approval, vote.user, str(error))
+        await _refused(world, items[0], vote.user, str(error))
         raise
-    current = await world.journal.approval(approval_id) or approval
-    if closes in (ApprovalState.APPROVED, ApprovalState.DENIED):
-        metrics.approvals.labels(closes.value).inc()
-        metrics.approval_seconds.observe((vote.at - approval.request.requested_at).total_seconds())
+    for event, (approval, _) in zip(cast, votes, strict=True):
+        if event.closes in (ApprovalState.APPROVED, ApprovalState.DENIED):
+            metrics.approvals.labels(event.closes.value).inc()
+            metrics.approval_seconds.observe((vote.at - approval.request.requested_at).total_seconds())
+    current = await world.journal.approval(cast[0].approval_id) or items[0]
     await world.chat.approval(current)
-    if named.break_glass and (glass := await world.journal.break_glass(named.break_glass)) is not None:
-        await breakglass.show(world, glass)
+    for glass_id in {event.vote.break_glass for event in cast} - {""}:
+        if (glass := await world.journal.break_glass(glass_id)) is not None:
+            await breakglass.show(world, glass)
     return current
+
+
+async def _items(world: World, card: str) -> Sequence[Approval]:
+    """The requests that a card is about."""
+    approval = await world.journal.approval(card)
+    items = [approval] if approval is not None else await world.journal.of_batch(card)
+    if not items:
+        raise NotAllowed("This card belongs to no approval request that is known here.")
+    return items
 
 
 async def edit(world: World, approval_id: str, user: str, arguments: Mapping[str, Any]) -> ApprovalRequest | None:
@@ -56,6 +81,8 @@ async def edit(world: World, approval_id: str, user: str, arguments: Mapping[str
         raise NotAllowed("This card belongs to no approval request that is known here.")
     if approval.state is not ApprovalState.PENDING:
         raise NotAllowed(already(approval))
+    if approval.request.batch:
+        raise NotAllowed("This is one of several changes on one card. Deny them, and ask for the one that you want.")
     person = await _person(world, user)
     run = fold(await world.journal.of_run(approval.request.run_id))
     action = await _edited(world, approval.request.action, arguments)
@@ -120,16 +147,28 @@ async def _check_card(world: World, approval_id: str, channel: str, message_ts: 
         raise NotAllowed("This is not the current card of this request; use the newest one in the thread.")
 
 
-async def _check_person(world: World, approval: Approval, vote: Vote) -> Vote:
+async def _check_person(
+    world: World, items: Sequence[Approval], vote: Vote, *, batch: bool
+) -> list[tuple[Approval, Vote]]:
+    """The vote on each of a card's requests that it is about. Raises NotAllowed unless the person may cast all of them."""
+    if batch:
+        if vote.digest != shown_digest(items):
+            raise NotAllowed("This card has changed since you looked at it. Please read it again before you decide.")
+        items = open_items(items) or items
+        votes = [(item, replace(vote, digest=item.request.digest)) for item in items]
+    else:
+        votes = [(items[0], vote)]
+    now = world.clock()
     if vote.verdict is Verdict.WITHDRAW:  # a brake works also while Slack cannot say who is who
-        approvers.check_withdrawal(approval, vote, world.clock())
-        return replace(vote, name=standing(approval.votes)[vote.user].name)
+        for item, own in votes:
+            approvers.check_withdrawal(item, own, now)
+        return [(item, replace(own, name=standing(item.votes)[vote.user].name)) for item, own in votes]
     try:
         person = await world.directory.person(vote.user)
-        authority = await authority_over(world, approval.request)
+        authority = await authority_over(world, items[0].request)  # a batch is of one incident and the same terms
     except ChatError as error:
         raise NotAllowed(_ASK_AGAIN) from error
-    return approvers.check_vote(approval, vote, person, authority, world.clock())
+    return [(item, approvers.check_vote(item, own, person, authority, now)) for item, own in votes]
 
 
 async def _person(world: World, user: str) -> str:

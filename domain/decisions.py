@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from domain.actions import Action, Undo
+from domain.canonical import digest_of
 
 
 class Outcome(StrEnum):
@@ -130,7 +131,10 @@ class ApprovalState(StrEnum):
 
 @dataclass(frozen=True)
 class ApprovalRequest:
-    """The question that an *ask* opens. It never changes; its state, votes and execution stand beside it in Approval."""
+    """The question that an *ask* opens. It never changes; its state, votes and execution stand beside it in Approval.
+
+    Requests of one `batch` share a card: one click is a vote on each of them, and each is consumed on its own.
+    """
 
     id: str
     run_id: str
@@ -147,6 +151,12 @@ class ApprovalRequest:
     supersedes: str = ""
     note: str = ""
     observe_only: bool = False
+    batch: str = ""
+
+    @property
+    def card(self) -> str:
+        """What its card is known by: the batch's where it is one of several."""
+        return self.batch or self.id
 
 
 class ExecutionOutcome(StrEnum):
@@ -207,3 +217,14 @@ class Approval:
         """The policy's groups that may vote now: those it asked, and once it was escalated those it turned to."""
         terms = self.request.terms
         return tuple(dict.fromkeys((*terms.groups, *(terms.escalate_to if self.escalated_at else ()))))
+
+
+def shown_digest(items: Sequence[Approval]) -> str:
+    """What a card of several requests binds a click to: which of them can still be decided, each with its digest."""
+    return digest_of([[item.request.id, item.request.digest] for item in open_items(items)])
+
+
+def open_items(items: Sequence[Approval]) -> list[Approval]:
+    """Those that a click on their common card is about: all that wait, and where none does all that are approved."""
+    waiting = [item for item in items if item.state is ApprovalState.PENDING]
+    return waiting or [item for item in items if item.state is ApprovalState.APPROVED]

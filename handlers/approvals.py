@@ -15,7 +15,7 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
-from domain.decisions import Approval, ApprovalRequest, ApprovalState, Verdict, Vote
+from domain.decisions import Approval, ApprovalRequest, ApprovalState, Verdict, Vote, open_items
 from domain.errors import AgentError, BadInput
 from handlers import dialogs, kit
 from handlers.cards_approval import word_of
@@ -66,9 +66,12 @@ def _clicked(body: Payload) -> tuple[str, str]:
 
 async def _request(services: Services, approval_id: str) -> Approval:
     approval = await services.journal.approval(approval_id)
-    if approval is None:
+    if approval is not None:
+        return approval
+    items = await services.journal.of_batch(approval_id)
+    if not items:
         raise BadInput("This card is not known here any more.")
-    return approval
+    return (open_items(items) or items)[0]  # of several on one card, the first that can be decided stands for all
 
 
 async def _approve(services: Services, body: Payload) -> None:

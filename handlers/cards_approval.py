@@ -37,7 +37,7 @@ _VERBS = {
     "gitlab_play_job": "play job of",
     "gitlab_open_merge_request": "open a merge request in",
 }
-_EFFECTS = {Effect.READ: "🔵 Read", Effect.WRITE: "🟡 Change", Effect.DESTRUCTIVE: "🔴 Destructive"}
+EFFECTS = {Effect.READ: "🔵 Read", Effect.WRITE: "🟡 Change", Effect.DESTRUCTIVE: "🔴 Destructive"}
 _ARGUMENTS, _DIFF = 4500, 3500  # characters; a message holds 13,200 altogether
 
 
@@ -60,7 +60,8 @@ def approval(approval: Approval) -> Body:
 def call_to(approval: Approval, mentions: Sequence[str], *, escalated: bool) -> Body:
     """What calls people to a request that waits. The mentions are Slack's own words for them, and are meant to notify."""
     request = approval.request
-    name, until = kit.safe(title_of(request.action), 120), kit.when(request.expires_at, "{time}")
+    more = " and others like it" if request.batch else ""
+    name, until = kit.safe(title_of(request.action), 120) + more, kit.when(request.expires_at, "{time}")
     who = " ".join(mentions[:20]) or "Nobody is in the group that could decide"
     said = "nobody has decided yet, and you may decide now as well" if escalated else "this still waits for a decision"
     text = f"{'⏫' if escalated else '🔔'} {who}: {said}: *{name}* on {kit.code(str(request.action.target), 120)}."
@@ -115,13 +116,13 @@ def _card(approval: Approval, word: str, name: str) -> Iterator[Block]:
     elif approval.state is ApprovalState.APPROVED:
         yield kit.actions(_withdraw_button(request), _deny_button(request), _why_button(request))
     elif _can_undo(approval):
-        yield kit.actions(_undo_button(request), _why_button(request))
+        yield kit.actions(undo_button(request), _why_button(request))
 
 
 def _facts(request: ApprovalRequest) -> Iterator[tuple[str, str]]:
     action = request.action
     yield "Target", f"{kit.code(str(action.target), 120)} {kit.safe(action.target.environment, 40)}"
-    yield "Effect", _EFFECTS[action.effect]
+    yield "Effect", EFFECTS[action.effect]
     yield "Touches", _touches(action)
     yield "Expires", kit.when(request.expires_at, "{time}")
 
@@ -155,7 +156,7 @@ def _small_print(approval: Approval) -> Iterator[str]:
         f", edited by {kit.person(request.editor)}" if request.editor else ""
     )
     if approval.state is ApprovalState.PENDING and not request.observe_only:
-        yield _needed(approval)
+        yield needed(approval)
         if approval.escalated_at:
             more = ", ".join(kit.safe(group, 60) for group in request.terms.escalate_to)
             yield f"⏫ *Escalated* {kit.when(approval.escalated_at, '{time}')}: {more} may decide as well"
@@ -168,7 +169,8 @@ def _small_print(approval: Approval) -> Iterator[str]:
     yield f"Request {kit.code(request.id, 60)}, digest {kit.code(request.digest[:12])}"
 
 
-def _needed(approval: Approval) -> str:
+def needed(approval: Approval) -> str:
+    """How many of whom have to approve, and who has."""
     terms = approval.request.terms
     who = ", ".join(kit.safe(group, 60) for group in approval.groups) or "nobody: the policy names no group"
     given = ", ".join(map(_voter, approval.approvers))
@@ -228,8 +230,9 @@ def _withdraw_button(request: ApprovalRequest) -> Block:
     return kit.button("Take back", "approval.withdraw", value_of(request))
 
 
-def _undo_button(request: ApprovalRequest) -> Block:
-    return kit.button("Propose undo", "approval.undo", value_of(request))
+def undo_button(request: ApprovalRequest, label: str = "Propose undo") -> Block:
+    """Proposes the stored undo of this request's execution."""
+    return kit.button(label, "approval.undo", value_of(request))
 
 
 def _can_undo(approval: Approval) -> bool:
@@ -241,12 +244,13 @@ def _can_undo(approval: Approval) -> bool:
 
 
 def _ending(approval: Approval) -> Iterator[Block]:
-    yield kit.context(*_who(approval))
+    yield kit.context(*who_decided(approval))
     if approval.execution:
         yield from _result(approval.execution)
 
 
-def _who(approval: Approval) -> Iterator[str]:
+def who_decided(approval: Approval) -> Iterator[str]:
+    """Who decided and when, with the reasons; a line each."""
     at = f" {kit.when(approval.closed_at)}" if approval.closed_at else ""
     if approval.approvers and approval.state in (ApprovalState.APPROVED, ApprovalState.CONSUMED):
         names = ", ".join(map(_voter, approval.approvers))

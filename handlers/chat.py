@@ -19,6 +19,7 @@ from handlers import cards, cards_authority
 from handlers.blocks import degrade, fit, problems
 from handlers.cards_approval import approval as approval_card
 from handlers.cards_approval import call_to
+from handlers.cards_batch import batch as batch_card
 from handlers.kit import Block, Body
 
 # Lower goes first: the incident's message carries the thread, then what a person must decide, then results, then progress.
@@ -81,18 +82,21 @@ class SlackChat:
     async def approval(self, approval: Approval) -> None:
         """The approval card, in whatever state it is."""
         request = approval.request
-        body = approval_card(approval)
+        items = await self._journal.of_batch(request.batch) if request.batch else ()
+        body = batch_card(items) if items else approval_card(approval)
         run = await self._journal.run(request.run_id)
         spec = run.spec if run else None
-        await self._in_thread(approval_key(request.id), body, request.incident_id, APPROVAL, spec, request.run_id)
+        await self._in_thread(approval_key(request.card), body, request.incident_id, APPROVAL, spec, request.run_id)
 
     async def call(self, approval: Approval, mentions: Sequence[str], *, escalated: bool) -> None:
         """Call people to a request that waits, in its thread; said once per request and kind."""
         request = approval.request
-        key = f"{'escalation' if escalated else 'reminder'}:{request.id}"
+        key = f"{'escalation' if escalated else 'reminder'}:{request.card}"
         if await self._journal.message(key) is None:
             body = call_to(approval, mentions, escalated=escalated)
-            await self._in_thread(key, body, request.incident_id, APPROVAL, run_id=request.run_id)
+            run = await self._journal.run(request.run_id)
+            spec = run.spec if run else None
+            await self._in_thread(key, body, request.incident_id, APPROVAL, spec, request.run_id)
 
     async def break_glass(self, glass: BreakGlass, uses: Sequence[Approval], now: datetime) -> None:
         """The public notice of a break-glass: in the incident's channel itself, not down in its thread."""

@@ -20,7 +20,7 @@ LONGEST_VALUE = 3000
 def reason(request: ApprovalRequest, verdict: Verdict, digest: str, channel: str, ts: str) -> Block:
     """Why? Asked of a person who denies, or who approves where the policy wants words."""
     deny = verdict is Verdict.DENY
-    metadata = {"approval": request.id, "digest": digest, "verdict": verdict.value, "channel": channel, "ts": ts}
+    metadata = {"approval": request.card, "digest": digest, "verdict": verdict.value, "channel": channel, "ts": ts}
     hint = "The agent and the next person read it." if deny else "It is recorded with your vote."
     return kit.modal(
         "approval.reason",

@@ -61,6 +61,7 @@ CREATE TABLE approvals (
   digest           TEXT    NOT NULL,
   expires_at       TEXT    NOT NULL,
   observe_only     INTEGER NOT NULL,
+  batch            TEXT    NOT NULL,
   request          TEXT    NOT NULL,  -- JSON: ApprovalRequest
   state            TEXT    NOT NULL DEFAULT 'pending',
   closed_by        TEXT    NOT NULL DEFAULT '',
@@ -73,6 +74,7 @@ CREATE TABLE approvals (
 CREATE INDEX approvals_by_age ON approvals (workspace, seq);
 CREATE INDEX approvals_of_run ON approvals (workspace, run_id, seq);
 CREATE INDEX approvals_of_incident ON approvals (workspace, incident_id, seq);
+CREATE INDEX approvals_of_batch ON approvals (workspace, batch, seq) WHERE batch <> '';
 CREATE INDEX approvals_pending ON approvals (workspace, seq) WHERE state = 'pending' AND observe_only = 0;
 CREATE INDEX approvals_expiring ON approvals (workspace, expires_at) WHERE state IN ('pending', 'approved');
 CREATE INDEX approvals_denied ON approvals (workspace, tool, target_key, arguments_digest, seq) WHERE state = 'denied';

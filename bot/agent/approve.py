@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 from bot import metrics
 from bot.agent import memory
@@ -11,7 +13,7 @@ from bot.agent.step import decide, failed, observe
 from bot.agent.world import Journey, World
 from domain.actions import Action, Mode, digest
 from domain.authority import Authority
-from domain.canonical import digest_of
+from domain.canonical import canonical, digest_of, plain
 from domain.decisions import Approval, ApprovalRequest, ApprovalState, Decision, Outcome, Vote
 from domain.errors import ChatError, ToolError
 from domain.events import ApprovalClosed, ApprovalRequested, DecisionMade, Event
@@ -19,6 +21,10 @@ from domain.ports import Person, WriteTool
 from domain.runs import Call, Run
 from policies import approvers, budget
 from policies.asking import too_many_questions
+
+MAX_BATCH = 20
+MAX_IN_BATCH = 400
+"""Characters of arguments and diff up to which a change can be read as one of up to twenty."""
 
 
 @dataclass(frozen=True)
@@ -58,30 +64,52 @@ def request_for(
     )
 
 
-async def ask(journey: Journey, call: Call, *, supersedes: str = "", note: str = "") -> None:
-    """Open the request and show its card; a run or an incident that asks too much is told so instead.
+async def ask_all(journey: Journey, calls: Sequence[Call]) -> None:
+    """Open a step's requests. Short ones of the same tool, rule, terms and environment share a card, at most 20 of them.
 
-    Where somebody said no to it before, the card says what changed since.
+    A run or an incident that asks too much is told so instead.
     """
-    refusal = "" if supersedes else await _too_many(journey)
-    if refusal:
-        await journey.record(failed(call.call, f"{call.call.tool} was not asked: {refusal}"))
-        return
-    if not note and call.action is not None:
-        note = await memory.note_on(journey, call.action)
-    request = request_for(journey.world, journey.run, call, supersedes=supersedes, note=note)
-    events: list[Event] = [ApprovalRequested(request)]
-    if request.observe_only:
-        why = request.decision.observe or "observe mode"
-        events.append(ApprovalClosed(request.id, ApprovalState.CANCELLED, f"this would have been asked. {why}"))
-    await journey.record(*events)
-    await show(journey, call)
-
-
-async def _too_many(journey: Journey) -> str:
     incident_id = journey.run.spec.incident_id
     waiting = await journey.world.journal.approvals(pending=True, incident_id=incident_id) if incident_id else ()
-    return too_many_questions(journey.run, len(waiting))
+    open_cards, kept = len({approval.request.card for approval in waiting}), list[Call]()
+    for call in calls:
+        others = len({_alike(each) for each in kept} - {_alike(call)})
+        refusal = too_many_questions(journey.run, open_cards + others, asking=len(kept))
+        if refusal:
+            await journey.record(failed(call.call, f"{call.call.tool} was not asked: {refusal}"))
+        else:
+            kept.append(call)
+    cards: dict[Any, list[Call]] = {}
+    for call in kept:
+        cards.setdefault(_alike(call), []).append(call)
+    for alike in cards.values():
+        for start in range(0, len(alike), MAX_BATCH):
+            await _ask(journey, alike[start : start + MAX_BATCH])
+
+
+def _alike(call: Call) -> Any:
+    """What calls of one card have in common. A change too long to be read among others has a card of its own."""
+    action, decision = call.action, call.decision
+    if action is None or decision is None or len(canonical(plain(action.arguments))) + len(action.diff) > MAX_IN_BATCH:
+        return call.call.id
+    return (action.tool, action.target.environment, decision.rule, decision.terms, bool(decision.observe))
+
+
+async def _ask(journey: Journey, calls: Sequence[Call], *, supersedes: str = "", note: str = "") -> None:
+    """Open requests and show their card. Where somebody said no to one before, it says what changed since."""
+    ids = [journey.run.id, *(call.call.id for call in calls)]
+    batch = "batch-" + digest_of(ids)[:10] if len(calls) > 1 else ""
+    events: list[Event] = []
+    for call in calls:
+        said = note or (await memory.note_on(journey, call.action) if call.action is not None else "")
+        request = replace(request_for(journey.world, journey.run, call, supersedes=supersedes, note=said), batch=batch)
+        events.append(ApprovalRequested(request))
+        if request.observe_only:
+            why = request.decision.observe or "observe mode"
+            reason = f"this would have been asked. {why}"
+            events.append(ApprovalClosed(request.id, ApprovalState.CANCELLED, reason))
+    await journey.record(*events)
+    await show(journey, calls[0])
 
 
 async def recheck(journey: Journey, call: Call, tool: WriteTool) -> Blocked | Action:
@@ -145,7 +173,7 @@ async def ask_again(journey: Journey, call: Call, reason: str) -> None:
     if decision.outcome is not Outcome.DENY:
         decision = decision if decision.terms else replace(decision, terms=request.terms, outcome=Outcome.ASK)
         again = replace(journey.run.calls[call.call.id], decision=decision)
-        await ask(journey, again, supersedes=request.id, note=f"Asked again: {reason}.")
+        await _ask(journey, [again], supersedes=request.id, note=f"Asked again: {reason}.")
 
 
 async def show(journey: Journey, call: Call) -> None:

@@ -162,8 +162,8 @@ class _Passage:
         if reads := calls.get(Need.READ):
             await self._read(reads)
             moved = True
-        for call in calls.get(Need.ASK, ()):
-            await approve.ask(self.journey, call)
+        if asks := calls.get(Need.ASK):
+            await approve.ask_all(self.journey, asks)
             moved = True
         for call in calls.get(Need.EXECUTE, ()):
             moved |= await self._execute(call)
@@ -274,8 +274,8 @@ class _Passage:
     async def _recover(self, call: Call) -> None:
         """In observe mode an intent that did not arrive is not taken up again: it is only looked at."""
         if call.execution is not None:
-            only_look = call.probed or self.world.mode() is Mode.OBSERVE
-            await execute.recover(self.journey, call.execution, self._write_tool(call), probed=only_look)
+            only_look = self.world.mode() is Mode.OBSERVE
+            await execute.recover(self.journey, call.execution, self._write_tool(call), only_look=only_look)
             await approve.show(self.journey, call)
             await brakes.settle(self.world)
 

@@ -26,8 +26,8 @@ def requested(db: sqlite3.Connection, at: Envelope, event: ApprovalRequested) ->
     must_change(
         db.execute(
             "INSERT INTO approvals (workspace, id, seq, run_id, incident_id, tool, environment, target_key,"
-            " arguments_digest, digest, expires_at, observe_only, request)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            " arguments_digest, digest, expires_at, observe_only, batch, request)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             (
                 at.workspace,
                 request.id,
@@ -41,6 +41,7 @@ def requested(db: sqlite3.Connection, at: Envelope, event: ApprovalRequested) ->
                 request.digest,
                 timestamp(request.expires_at),
                 request.observe_only,
+                request.batch,
                 text(request),
             ),
         ),

@@ -168,10 +168,10 @@ class Paper:
 
     async def approval(self, approval: Approval) -> None:
         self.approvals.append(approval)
-        key = f"approval:{approval.request.id}"
+        key = f"approval:{approval.request.card}"
         if await self.journal.message(key) is None:
             await self.journal.append(Draft(MessageWanted(key, 1, "C1", "", "card", ())))
-            await self.journal.append(Draft(MessageSent(key, 1, "C1", approval.request.id)))
+            await self.journal.append(Draft(MessageSent(key, 1, "C1", approval.request.card)))
 
     async def call(self, approval: Approval, mentions: Sequence[str], *, escalated: bool) -> None:
         self.calls.append((approval.request.id, tuple(mentions), escalated))
