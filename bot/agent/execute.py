@@ -79,15 +79,16 @@ async def settle(journey: Journey, execution: Execution, tool: WriteTool, *, beg
     await _finish(journey, execution, outcome, _ARRIVED[arrived], began)
 
 
-async def recover(journey: Journey, execution: Execution, tool: WriteTool, *, probed: bool) -> None:
+async def recover(journey: Journey, execution: Execution, tool: WriteTool, *, only_look: bool) -> None:
     """An intent without an outcome: the service died in between. Probe first; call only if it surely did not arrive.
 
-    The second call is safe: it carries the same key and the condition that the target is as it was approved.
+    The call is safe however often the service dies here: each is probed for, and carries the same key and the condition that
+    the target is as it was approved, so that of two that are under way at most one takes effect. `only_look` calls nothing.
     """
     began = time.perf_counter()
     arrived = await _arrived(execution, tool)
     await journey.record(ExecutionProbed(execution.id, arrived, _ARRIVED[arrived]))
-    if arrived is False and not probed:
+    if arrived is False and not only_look:
         await run(journey, execution, tool)
         return
     await settle(journey, execution, tool, began=began)

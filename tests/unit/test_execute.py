@@ -164,12 +164,17 @@ async def test_an_intent_that_nobody_can_look_up_is_unknown_and_never_executed_b
         assert (spot.plant.executed, await outcomes(spot)) == ([], [UNKNOWN])
 
 
-async def test_a_second_crash_after_the_probe_does_not_execute_a_second_time(tmp_path: Path) -> None:
+@pytest.mark.parametrize("arrived", [False, True])
+async def test_a_second_crash_after_the_probe_probes_again_and_still_executes_once(
+    tmp_path: Path, arrived: bool
+) -> None:
     async with place(tmp_path, calling(TURN_A), concluded()) as spot:
         execution = await intended(spot)
         await spot.record(ExecutionProbed(execution.id, False, "it did not reach the target"))
+        if arrived:
+            await spot.plant.execute(execution.action, execution.key)  # and the service died once more
         await spot.advance()
-        assert (spot.plant.executed, await outcomes(spot)) == ([], [FAILED])
+        assert (spot.plant.executed, await outcomes(spot)) == ([("a", 1)], [SUCCEEDED])
 
 
 # --- verification -----------------------------------------------------------------------------------------------------
