@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 Job = Callable[[], Awaitable[None]]
+Turn = Callable[[], AbstractAsyncContextManager[None]]
 
 
 class Work:
     """Bolt starts listeners at once, in no order, and keeps no reference to them; this does.
 
-    At most `at_once` lanes work at a time, so that a burst's acks go before its work; urgent lanes do not wait.
+    Only `at_once` jobs are begun at a time, so that a burst's acks go before its work. A job that takes long makes room
+    after `patience_s`; urgent lanes do not wait at all.
     """
 
-    def __init__(self, at_once: int = 8) -> None:
+    def __init__(self, at_once: int = 2, patience_s: float = 0.1) -> None:
         self._slots = asyncio.Semaphore(at_once)
+        self._patience = patience_s
         self._queues: dict[str, list[tuple[tuple[int, int], int, Job]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._count = 0
@@ -28,9 +31,9 @@ class Work:
         running = lane in self._queues
         heapq.heappush(self._queues.setdefault(lane, []), (order(ts), self._count, job))
         if not running:
-            self._begin(lane, nullcontext() if urgent else self._slots)
+            self._begin(lane, nullcontext if urgent else self._turn)
 
-    def _begin(self, lane: str, turn: AbstractAsyncContextManager[None]) -> None:
+    def _begin(self, lane: str, turn: Turn) -> None:
         task = asyncio.create_task(self._run(lane, turn), name=f"slack-work-{lane}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -40,11 +43,23 @@ class Work:
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _run(self, lane: str, turn: AbstractAsyncContextManager[None]) -> None:
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        await self._slots.acquire()
+        loop = asyncio.get_running_loop()
+        overdue = loop.call_later(self._patience, self._slots.release)
+        try:
+            yield
+        finally:
+            if loop.time() < overdue.when():
+                overdue.cancel()
+                self._slots.release()
+
+    async def _run(self, lane: str, turn: Turn) -> None:
         queue = self._queues[lane]
         try:
             while queue:
-                async with turn:
+                async with turn():
                     _, _, job = heapq.heappop(queue)
                     await job()
         finally:

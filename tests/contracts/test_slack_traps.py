@@ -176,7 +176,7 @@ async def test_3_a_failed_job_does_not_lose_those_behind_it() -> None:
 
 
 async def test_3_a_burst_of_slow_work_leaves_room_for_acks_and_never_holds_up_a_vote() -> None:
-    work, gate, begun, voted = Work(at_once=2), asyncio.Event(), [], asyncio.Event()
+    work, gate, begun, voted = Work(at_once=2, patience_s=30), asyncio.Event(), [], asyncio.Event()
 
     async def slow() -> None:
         begun.append(True)
@@ -193,6 +193,25 @@ async def test_3_a_burst_of_slow_work_leaves_room_for_acks_and_never_holds_up_a_
     gate.set()
     await work.drain()
     assert len(begun) == 10
+
+
+async def test_3_slow_work_makes_room_for_the_next() -> None:
+    work, gate, last = Work(at_once=1, patience_s=0.01), asyncio.Event(), asyncio.Event()
+
+    async def end() -> None:
+        last.set()
+
+    async def slow() -> None:
+        await gate.wait()
+
+    for number in range(3):
+        work.submit(f"slow {number}", "", slow)
+    work.submit("last", "", end)
+    async with asyncio.timeout(2):
+        await last.wait()
+    gate.set()
+    await work.drain()
+    assert work._slots._value == 1
 
 
 # 4. what nobody listens to is not acknowledged by bolt ----------------------------------------------------------------
