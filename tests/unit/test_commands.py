@@ -1,0 +1,146 @@
+"""The command line as a person and as CI use it: exit codes, sentences, never a traceback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.stories.telling import MARA, telling
+
+COMMANDS = (
+    (), ("serve",), ("demo",), ("doctor",), ("runs",), ("audit",), ("audit", "verify"), ("policy",), ("policy", "check"),
+    ("policy", "explain"), ("roi",), ("slack",), ("slack", "manifest"), ("db",), ("db", "migrate"), ("version",),
+)  # fmt: skip
+
+
+def agent(*arguments: str, folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a folder without a .env; whatever it does, it shows no traceback."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("AGENT_", "SLACK_", "OPENAI_"))
+    }
+    environment |= {"PYTHONPATH": str(Path(__file__).parents[2])} | settings
+    done = subprocess.run(
+        [sys.executable, "-m", "bot", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "Traceback" not in done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the database that a story left."""
+    folder = tmp_path_factory.mktemp("story")
+
+    async def tell() -> None:
+        async with telling(folder) as story:
+            await story.begin()
+            await story.press(MARA, await story.approval())
+            await story.finished()
+            await story.resolved()
+
+    asyncio.run(tell())
+    return folder
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_each_command_explains_itself(command: tuple[str, ...], tmp_path: Path) -> None:
+    done = agent(*command, "--help", folder=tmp_path)
+    assert (done.returncode, done.stdout.startswith("usage: personal-agent")) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "code", "said"),
+    [
+        ((), {}, 2, "command"),
+        (("sevre",), {}, 2, "invalid choice"),
+        (("runs",), {"AGENT_DATABSE": "x.db"}, 2, "AGENT_DATABSE is not a setting; did you mean AGENT_DATABASE?"),
+        (("serve",), {}, 2, "SLACK_BOT_TOKEN is not set"),
+        (("roi", "--since", "soon"), {}, 2, "'soon' is not a period; write 24h, 7d or 4w"),
+        (("demo", "--scenario", "flood"), {}, 2, "there is no flood; the scenarios are bad-rollout"),
+        (("policy", "explain", "none.json"), {}, 2, "none.json"),
+        (("runs",), {}, 1, "there is no database at personal-agent.db"),
+        (("audit", "verify"), {}, 1, "there is no database at personal-agent.db"),
+        (("policy", "check"), {"AGENT_POLICY": "nowhere"}, 2, "nowhere is not a folder"),
+    ],
+)
+def test_what_cannot_be_done_is_a_sentence_and_an_exit_code(
+    arguments: tuple[str, ...], settings: dict[str, str], code: int, said: str, tmp_path: Path
+) -> None:
+    done = agent(*arguments, folder=tmp_path, **settings)
+    assert (done.returncode, said in done.stdout + done.stderr) == (code, True), done.stderr
+
+
+def test_the_version_and_the_manifest_are_printed(tmp_path: Path) -> None:
+    assert agent("version", folder=tmp_path).stdout.strip().count(".") == 2
+    for profile in ("minimal", "private", "agent"):
+        manifest = yaml.safe_load(agent("slack", "manifest", "--profile", profile, folder=tmp_path).stdout)
+        assert manifest["features"]["slash_commands"][0]["command"] == "/agent"
+
+
+def test_the_policy_is_checked_tested_and_explained(tmp_path: Path) -> None:
+    checked = agent("policy", "check", folder=tmp_path)
+    assert (checked.returncode, checked.stdout.startswith("fine: ")) == (0, True)
+    assert "nobody can approve" in checked.stdout
+    tested = agent("policy", "test", folder=tmp_path)
+    assert (tested.returncode, "FAILED" in tested.stdout) == (0, False)
+    action = {"tool": "kubernetes_scale", "args": {"namespace": "shop", "name": "web", "replicas": 51}}
+    (tmp_path / "action.json").write_text(json.dumps(action))
+    explained = agent("policy", "explain", "action.json", folder=tmp_path)
+    assert explained.stdout.startswith("deny (rule no-huge-scale)")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "p.yaml").write_text("rules: [{id: a, decision: maybe}]")
+    refused = agent("policy", "check", "--policy", "bad", folder=tmp_path)
+    assert (refused.returncode, "p.yaml:1" in refused.stderr) == (1, True)
+
+
+def test_runs_lists_them_and_shows_one_step_by_step(told: Path) -> None:
+    listed = agent("runs", folder=told).stdout
+    assert "remediated" in listed
+    run = listed.split()[0]
+    steps = agent("runs", run, folder=told).stdout
+    for kind in ("RunStarted", "FindingsReported", "ApprovalRequested", "VoteCast", "ExecutionStarted", "RunFinished"):
+        assert kind in steps
+    rows = [json.loads(line) for line in agent("runs", run, "--json", folder=told).stdout.splitlines()]
+    assert [row["seq"] for row in rows] == sorted(row["seq"] for row in rows)
+    missing = agent("runs", "run-none", folder=told)
+    assert (missing.returncode, "there is no run run-none" in missing.stderr) == (1, True)
+
+
+def test_roi_separates_what_is_measured_from_what_is_estimated(told: Path) -> None:
+    shown = agent("roi", folder=told).stdout
+    assert shown.index("measured") < shown.index("estimated")
+    assert "verified 1" in shown
+    figures = json.loads(agent("roi", "--since", "24h", "--json", folder=told).stdout)
+    assert (figures["executions"], figures["verified"], figures["incidents"]) == (1, 1, 1)
+
+
+def test_the_database_is_brought_up_to_date_and_is_then(tmp_path: Path) -> None:
+    first = agent("db", "migrate", folder=tmp_path)
+    assert (first.returncode, "applied 0001_journal.sql" in first.stdout) == (0, True)
+    assert agent("db", "migrate", folder=tmp_path).stdout.strip() == "personal-agent.db is up to date"
+
+
+def test_an_intact_chain_verifies_and_a_changed_row_is_named(told: Path, tmp_path: Path) -> None:
+    fine = agent("audit", "verify", folder=told)
+    assert (fine.returncode, "events verified, head" in fine.stdout) == (0, True)
+    path = tmp_path / "copy.db"
+    with sqlite3.connect(told / "personal-agent.db") as source, sqlite3.connect(path) as copy:
+        source.backup(copy)
+        for (trigger,) in copy.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
+            copy.execute(f'DROP TRIGGER "{trigger}"')
+        copy.execute("UPDATE event_bodies SET body = body || ' ' WHERE seq = 20")
+    broken = agent("audit", "verify", "--database", str(path), folder=tmp_path)
+    assert (broken.returncode, broken.stdout.startswith("BROKEN at event 20 ")) == (1, True), broken.stdout
