@@ -65,8 +65,11 @@ class World:
         """Whether the incident is resolved and its run has ended."""
         if not self.database.exists():
             return False
-        async with read_journal(self.database, self.workspace.team_id) as journal:
-            incidents, runs = await journal.incidents(), await journal.runs()
+        try:
+            async with read_journal(self.database, self.workspace.team_id) as journal:
+                incidents, runs = await journal.incidents(), await journal.runs()
+        except JournalError:
+            return False  # it is being laid out
         return bool(incidents) and not incidents[0].open and all(row.status is RunStatus.FINISHED for row in runs)
 
     async def _click(self) -> None:
