@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -356,3 +357,52 @@ def test_backtest_needs_a_policy_to_try(capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit) as ended:
         main(["policy", "backtest"])
     assert ended.value.code == 2
+
+
+# --- docs/policy.md: ten minutes --------------------------------------------------------------------------------------
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "policy.md").read_text()
+BLOCK = re.compile(r"```(sh tutorial|yaml own|json action|text said)\n(.*?)```", re.DOTALL)
+VARIES = (
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d", "TIME"),
+    (r"policy [0-9a-f]{12}", "policy HASH"),
+)
+
+
+def alike(text: str) -> list[str]:
+    for pattern, instead in VARIES:
+        text = re.sub(pattern, instead, text)
+    return [line for line in text.splitlines() if line]
+
+
+async def test_the_ten_minutes_of_the_documentation_go_as_written(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every command of the tutorial is run as it stands there, and says what is printed there."""
+    async with history() as (journal, _):
+        for call, namespace in (("c1", "payments"), ("c2", "shop")):
+            args = {"namespace": namespace, "kind": "Deployment", "name": "ledger"}
+            await decided(journal, call, "kubernetes_restart", args, target={"environment": "production"})
+        await decided(journal, "c3", "kubernetes_get", {"namespace": "shop", "kind": "Pod", "name": "x"})
+    printed = ""
+    for kind, body in BLOCK.findall(DOCUMENT):
+        if kind == "yaml own":
+            Path("my-policy/payments.yaml").write_text(body)
+        elif kind == "json action":
+            Path("action.json").write_text(body)
+        elif kind == "sh tutorial":
+            printed = await run_as_written(body.split(), capsys)
+        else:
+            wanted, got = alike(body), alike(printed)
+            assert [line for line in got if line in wanted] == wanted, printed
+    assert "no invariant is broken" in printed
+
+
+async def run_as_written(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    program, *arguments = words
+    if program == "cp":
+        Path("my-policy").mkdir()
+        for name, text in read_folder("").items():
+            Path("my-policy", name).write_text(text)
+        return ""
+    assert program == "personal-agent"
+    assert await in_thread(*arguments) == 0
+    return capsys.readouterr().out

@@ -12,7 +12,7 @@ from policies.conditions import compile_condition
 from policies.parse import APPROVAL_KEYS, MATCH_KEYS, RULE_KEYS, SECTIONS
 from policies.policy import load
 from policies.schema import FACTS
-from tests.unit.policy_samples import TOOLS
+from tests.unit.policy_samples import TOOLS, shipped
 
 TEXT = (Path(__file__).parents[2] / "docs" / "policy.md").read_text()
 BLOCKS = re.findall(r"```(\w+) (\w+)\n(.*?)```", TEXT, re.DOTALL)
@@ -45,3 +45,12 @@ def test_every_field_and_every_fact_is_documented() -> None:
         rows = "".join(line for line in TEXT.splitlines() if line.startswith(f"| `{root}."))
         for name in names:
             assert f"`{root}.{name}`" in rows or f"`.{name}`" in rows, f"{root}.{name}"
+
+
+def test_the_shipped_policy_is_documented_rule_by_rule() -> None:
+    of = shipped()
+    rows = re.findall(r"^\| `([a-z-]+)` \| (deny|ask|allow) \| (.+) \|$", TEXT, re.MULTILINE)
+    assert [(name, says) for name, says, _ in rows] == [(rule.id, rule.then.decision.value) for rule in of.rules]
+    assert all(because.endswith(".") for _, _, because in rows)
+    for invariant in of.invariants:
+        assert invariant.name.split(",")[0] in TEXT, invariant.name
