@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import re
 import statistics
@@ -190,6 +191,8 @@ async def ours(url: str) -> None:
                 channel="C1",
             )
             await SocketMode(build(services, connection), services, APP_TOKEN, f"{url}/api/").start()
+            gc.collect()
+            gc.freeze()  # as the service does once it is ready
             await asyncio.Event().wait()
 
 
