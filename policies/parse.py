@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, time
 from typing import TypeVar
 from zoneinfo import ZoneInfo, available_timezones
 
-from domain.actions import Effect
+from domain.actions import Effect, Mode
 from domain.decisions import ApprovalTerms, Outcome
 from domain.runs import Origin
 from policies.calendars import WEEKDAYS, Calendar, Freeze
@@ -18,6 +18,7 @@ from policies.globs import Globs, is_glob
 from policies.rules import DEFAULT_GROUPS, Branch, BreakGlassRule, Invariant, Match, Rule, Test
 from policies.schema import FACTS, ToolSchema
 from policies.source import Node, Problem
+from policies.words import unknown_words
 
 SECTIONS = ("groups", "environments", "calendars", "freezes", "break_glass", "rules", "forbid_changes")
 RULE_KEYS = ("id", "decision", "match", "when", "else", "approval", "reason", "mode", "owner", "expires_on", "tests")
@@ -305,14 +306,27 @@ class Parser:
         if node.kind != "scalar":
             self.complain(node, "'when' is an expression in CEL")
             return None
+        condition, problems = None, list(unknown_words(node.text, self._words()))
         try:
-            return self._checker.compile(node.text, matched)
+            condition = self._checker.compile(node.text, matched)
         except ConditionRefused as refused:
-            for problem in refused.problems:
-                self.complain(
-                    node, f"when, column {problem.column}: {problem.message}", offset=node.offset(problem.line)
-                )
-            return None
+            problems = list(refused.problems)
+        for problem in problems:
+            self.complain(node, f"when, column {problem.column}: {problem.message}", offset=node.offset(problem.line))
+        return condition
+
+    def _words(self) -> Mapping[str, Sequence[str]]:
+        """The facts whose values are all known, and what these are."""
+        environments = self.bundle.environments
+        return {
+            "tool.name": [tool.name for tool in self._tools],
+            "tool.effect": [*Effect],
+            "run.origin": [*Origin],
+            "run.mode": [*Mode],
+            "requester.groups": list(self.bundle.groups),
+            "calendar.open": list(self.bundle.calendars),
+            **({"target.environment": ["production", *environments]} if environments else {}),
+        }
 
     def _terms(self, node: Node) -> ApprovalTerms:
         expires = self._seconds(node.get("expires"), "expires", 0)

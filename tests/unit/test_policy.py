@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -273,6 +274,37 @@ def test_a_rule_expects_the_whole_format_of_approval() -> None:
     assert (terms.reason, terms.escalate_to, terms.escalate_after_s) == ("always", ("leads",), 3600)
     assert terms.window == ("nights",)
     assert of.rules[0].owner == "platform"
+
+
+@pytest.mark.parametrize(
+    ("when", "sentence"),
+    [
+        ('tool.name == "kubernetes_scael"', "column 15: tool.name is never 'kubernetes_scael'; did you mean"),
+        ('!("kubernetes_scael" != tool.name)', "tool.name is never 'kubernetes_scael'"),
+        ("tool.name in ['kubernetes_scale', 'kubernetes_cordn']", "tool.name is never 'kubernetes_cordn'; did you mean"),
+        ('tool.effect == "destroy"', "tool.effect is never 'destroy'"),
+        ('"laeds" in requester.groups', "requester.groups is never 'laeds'; did you mean 'leads'?"),
+        ('run.origin == "slack"', "run.origin is never 'slack'"),
+        ('run.mode == "acting"', "run.mode is never 'acting'"),
+        ('"weekend" in calendar.open', "calendar.open is never 'weekend'; did you mean 'weekends'?"),
+        ('target.environment == "prodution"', "target.environment is never 'prodution'; did you mean 'production'?"),
+        ('|\n      run.tainted &&\n      run.mode == "x"', "p.yaml:8: rule r: when, column 14: run.mode is never 'x'"),
+    ],
+)  # fmt: skip
+def test_a_word_in_a_condition_that_names_nothing_is_a_typo(when: str, sentence: str) -> None:
+    quoted = when if when.startswith("|") else json.dumps(when)
+    extra = "environments: [staging]\ncalendars: {weekends: {hours: 00:00-24:00, days: [sat, sun]}}"
+    rule = f"  - id: r\n    decision: deny\n    match: {{tools: ['*']}}\n    when: {quoted}"
+    assert sentence in problems(rule, extra)
+
+
+def test_words_that_name_something_and_words_compared_with_other_facts_are_fine() -> None:
+    conditions = (
+        'tool.name == "kubernetes_scale" && "leads" in requester.groups && target.environment in ["production"]',
+        'target.name == "kubernetes_scael" || "laeds" == target.owner || run.mode != "act"',
+    )
+    for when in conditions:
+        assert policy(f"  - {{id: r, decision: deny, match: {{tools: ['*']}}, when: {json.dumps(when)}}}").rules
 
 
 def test_a_window_names_a_calendar() -> None:
