@@ -33,7 +33,7 @@ async def test_commands_tell_what_the_journal_has(tmp_path: Path) -> None:
         policy = await command(story, "policy kubernetes_restart kind=Deployment namespace=shop name=checkout")
         assert "change-production" in policy
         assert "There is no tool rm" in await command(story, "policy rm name=checkout")
-        assert "alerts" in (await command(story, "roi 7d")).lower()
+        assert "What the agent's work was worth" in await command(story, "roi 7d")
         assert "a full member of this workspace" in await command(story, "whoami")
         assert "Guests" in await command(story, "whoami", GITA)
         assert story.changes() == []
