@@ -11,7 +11,7 @@ from domain.errors import AgentError, PolicyError, SettingsError
 
 VERSION = "0.1.0"
 
-LAZY = ("serve", "demo", "doctor", "runs", "audit", "policy", "suggest", "roi", "slack", "db")
+LAZY = ("serve", "demo", "doctor", "runs", "audit", "policy", "roi", "slack", "db")
 """The modules of bot.commands, each imported only when it is the command."""
 
 
@@ -104,7 +104,7 @@ def _policy(policy: argparse.ArgumentParser) -> None:
     )
     suggest = actions.add_parser("suggest", help="what the record says could run unasked, as a diff with its back-test")
     suggest.add_argument("--since", default="90d", metavar="PERIOD", help="such as 30d or 12w (default 90d)")
-    suggest.set_defaults(command="suggest")
+    suggest.set_defaults(policy="")
 
 
 if __name__ == "__main__":

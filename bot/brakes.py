@@ -98,9 +98,13 @@ async def may_brake(world: World, by: Actor) -> None:
 
 
 async def may_let_go(world: World, by: Actor) -> str:
-    """The person's name, where the person may let a brake go: a full member of the group that changes ask by default."""
+    """The person's name, where the person may let a brake go: a full member of the group that changes ask by default.
+
+    In a policy that has no such group: of any group that it has.
+    """
     policy = world.policy()
-    groups = policy.default_terms(Effect.WRITE).groups
+    usual = [group for group in policy.default_terms(Effect.WRITE).groups if group in policy.groups]
+    groups = usual or list(policy.groups)
     try:
         person = await world.directory.person(by.id)
         members: set[str] = set()

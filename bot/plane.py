@@ -169,9 +169,9 @@ class Plane:
         """A new proposal in place of an open one, with a new digest; its editor cannot vote. Raises NotAllowed, BadInput."""
         return await voting.edit(self.world, approval_id, user, arguments)
 
-    async def propose_undo(self, approval_id: str, user: str) -> str:
+    async def propose_undo(self, reference: str, user: str) -> str:
         """Propose the stored undo of an execution in a run of its own; its id. Raises NotAllowed, BadInput."""
-        run_id = await undo.propose_undo(self.world, approval_id, user, self.mode)
+        run_id = await undo.propose_undo(self.world, reference, user, self.mode)
         self._workers.enqueue(run_id)
         return run_id
 

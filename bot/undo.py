@@ -5,17 +5,20 @@ from __future__ import annotations
 from bot.agent.world import World
 from domain.actions import Mode
 from domain.canonical import canonical, digest_of, plain
-from domain.decisions import Actor, ExecutionOutcome
+from domain.decisions import Actor, Execution, ExecutionOutcome
 from domain.errors import BadInput, ChatError, Conflict, NotAllowed
 from domain.events import Draft, FindingsReported, RunStarted, StepPlanned
+from domain.fold import fold
 from domain.runs import Answer, Origin, RunSpec, ToolCall
 
 
-async def propose_undo(world: World, approval_id: str, user: str, mode: Mode) -> str:
-    """Start the run that proposes it; its id. Raises NotAllowed or BadInput with a sentence for the person."""
-    approval = await world.journal.approval(approval_id)
-    execution = approval.execution if approval else None
-    if approval is None or execution is None or execution.outcome is ExecutionOutcome.FAILED:
+async def propose_undo(world: World, reference: str, user: str, mode: Mode) -> str:
+    """Start the run that proposes it; its id. Raises NotAllowed or BadInput with a sentence for the person.
+
+    `reference` is the approval request's id, or that of the run: what policy allowed by itself has no request.
+    """
+    execution, incident_id = await _done(world, reference)
+    if execution is None or execution.outcome in (None, ExecutionOutcome.FAILED):
         raise BadInput("Nothing was executed here, so there is nothing to undo.")
     if execution.undo is None:
         raise BadInput("This change has no undo that the agent knows of.")
@@ -25,17 +28,17 @@ async def propose_undo(world: World, approval_id: str, user: str, mode: Mode) ->
         raise NotAllowed("Slack cannot say who you are right now. Try again in a moment.") from error
     if not person.full_member:
         raise NotAllowed(f"Only full members of this workspace may ask for an undo ({person.why_not}).")
-    undo, request = execution.undo, approval.request
-    incident = await world.journal.incident(request.incident_id)
+    undo, action = execution.undo, execution.action
+    incident = await world.journal.incident(incident_id)
     run_id = "run-" + digest_of(["undo", execution.id])[:12]
     spec = RunSpec(
         id=run_id,
-        incident_id=request.incident_id,
+        incident_id=incident_id,
         origin=Origin.THREAD,
         model=world.rules.name,
         mode=mode,
-        target=request.action.target,
-        question=f"Undo {request.action.tool} on {request.action.target}",
+        target=action.target,
+        question=f"Undo {action.tool} on {action.target}",
         requester=user,
         channel=incident.channel if incident else "",
         thread_ts=incident.thread_ts if incident else "",
@@ -52,3 +55,12 @@ async def propose_undo(world: World, approval_id: str, user: str, mode: Mode) ->
     except Conflict as error:
         raise BadInput("The undo of this change was asked for already.") from error
     return run_id
+
+
+async def _done(world: World, reference: str) -> tuple[Execution | None, str]:
+    """The execution that a reference means, the last one of a run, and its incident."""
+    if await world.journal.run(reference) is not None:
+        run = fold(await world.journal.of_run(reference))
+        return (run.executions[-1] if run.executions else None), run.spec.incident_id
+    approval = await world.journal.approval(reference)
+    return (approval.execution, approval.request.incident_id) if approval else (None, "")

@@ -71,8 +71,11 @@ class ControlPlane(Protocol):
         """A new proposal in place of an open one, with a new digest; its editor cannot vote. Raises NotAllowed, BadInput."""
         ...
 
-    async def propose_undo(self, approval_id: str, user: str) -> str:
-        """Propose the stored undo of an execution in a run of its own; its id. Raises NotAllowed, BadInput."""
+    async def propose_undo(self, reference: str, user: str) -> str:
+        """Propose the stored undo of an execution in a run of its own; its id. Raises NotAllowed, BadInput.
+
+        `reference` is the approval request's id, or the run's.
+        """
         ...
 
     async def break_glass(self, incident: str, user: str, minutes: int, reason: str) -> BreakGlass:

@@ -27,6 +27,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("scan", "", "look for configuration that will break"),
     ("pause", "[reason]", "no new runs and no executions, approved ones included"),
     ("resume", "", "go on"),
+    ("undo", "<run or approval>", "propose to take a change back; it passes policy like any other"),
     ("reset", "<tool|agent>", "close a circuit breaker after you looked at what failed"),
     ("restore", "<tool> <environment>", "let policy decide again what a revert took back"),
     ("mode", "<observe|propose|act>", "how far the agent may go"),

@@ -155,6 +155,13 @@ async def _resume(services: Services, body: Payload, rest: str) -> Body:
     return kit_body("Resumed.")
 
 
+async def _undo(services: Services, body: Payload, rest: str) -> Body:
+    if not rest:
+        raise BadInput("Say which: /agent undo <run>, as /agent runs shows it, or the request's id on its card.")
+    run_id = await services.plane.propose_undo(rest.strip("`").split()[0], where(body)[0])
+    return kit_body(f"Proposed to take it back ({run_id}).")
+
+
 async def _reset(services: Services, body: Payload, rest: str) -> Body:
     if not rest:
         raise BadInput("Say which: /agent reset <tool>, or /agent reset agent.")
@@ -194,6 +201,7 @@ _ANSWERS: dict[str, Callable[[Services, Payload, str], Awaitable[Body]]] = {
     "scan": _scan,
     "pause": _pause,
     "resume": _resume,
+    "undo": _undo,
     "reset": _reset,
     "restore": _restore,
     "mode": _mode,

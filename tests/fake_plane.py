@@ -132,8 +132,8 @@ class FakePlane:
         self.edits.append((approval_id, user, dict(arguments)))
         return None
 
-    async def propose_undo(self, approval_id: str, user: str) -> str:
-        self.undone.append((approval_id, user))
+    async def propose_undo(self, reference: str, user: str) -> str:
+        self.undone.append((reference, user))
         return "run-undo"
 
     async def pause(self, by: Actor, reason: str) -> None:

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bot.commands import backtest
+from bot.commands import backtest, suggest
 from bot.config import Settings, load
 from bot.policy_files import read_folder, variables
 from bot.tools import schemas
@@ -170,4 +170,5 @@ _ACTIONS: Mapping[str, Callable[[Policy, Settings, argparse.Namespace], int]] = 
     "test": _test,
     "explain": _explain,
     "backtest": backtest.run,
+    "suggest": suggest.run,
 }

@@ -9,16 +9,16 @@ from pathlib import Path
 
 from bot import autonomy
 from bot.commands.roi import period
-from bot.config import Settings, load
+from bot.config import Settings
 from bot.policy_files import read_folder, variables
 from bot.tools import schemas
 from domain.errors import SettingsError
+from policies.rules import Policy
 from storage.reader import read_journal, workspaces_in
 
 
-def run(options: argparse.Namespace) -> int:
-    """Print one report a workspace. Raises SettingsError, JournalError, PolicyError."""
-    settings = load()
+def run(_policy: Policy, settings: Settings, options: argparse.Namespace) -> int:
+    """Print one report a workspace. Raises SettingsError, JournalError."""
     since = datetime.now(UTC) - period(options.since)
     if not Path(settings.agent_database).exists():
         raise SettingsError(f"AGENT_DATABASE: there is no database at {settings.agent_database}")

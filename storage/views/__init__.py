@@ -66,7 +66,7 @@ from storage.database import projections, run_script, transaction
 from storage.views import approvals, authority, brakes, executions, incidents, messages, runs, work
 
 
-def fold(db: sqlite3.Connection, at: Envelope) -> None:  # noqa: C901 – one line per kind of event
+def fold(db: sqlite3.Connection, at: Envelope) -> None:
     """Bring the projections up to this event. Raises Conflict where one of them refuses it."""
     match at.event:
         case IncidentOpened() | AlertJoined() | IncidentResolved():
