@@ -16,6 +16,8 @@ from domain.events import DecisionMade
 from domain.runs import Origin, Run, RunSpec
 from policies import brakes as rules
 from policies import gate
+from policies.conditions import nearest
+from policies.rules import Policy
 
 
 async def why(world: World, reference: str) -> str:
@@ -25,11 +27,12 @@ async def why(world: World, reference: str) -> str:
         return "\n\n".join([await why(world, each.request.id) for each in batch])
     approval = await _find(world, reference)
     request = approval.request
+    situation = await _situation(world, request)
     lines = [
         f"{request.action.tool} on {request.action.target} ({request.action.target.environment})",
         f"Decision: {request.decision.outcome.value} by rule {request.decision.rule or 'none'}: {request.decision.reason}",
         f"Policy {request.decision.policy_hash[:12]}, digest {request.digest[:12]}, asked {request.requested_at:%H:%M:%S} UTC",
-        *_verdicts(request.decision.verdicts),
+        *_rules(world.policy(), request.decision, situation),
         f"State: {approval.state.value}{_because(approval)}",
         *(
             f"{_voter(vote)}: {vote.verdict.value}{': ' + vote.reason if vote.reason else ''}"
@@ -37,7 +40,7 @@ async def why(world: World, reference: str) -> str:
         ),
         *_executed(approval.execution),
     ]
-    facts = await _facts(world, request)
+    facts = [f"{root}: {_flat(value)}" for root, value in situation.items() if value]
     return "\n".join([*lines, *facts])
 
 
@@ -45,7 +48,8 @@ async def explain(world: World, tool_name: str, arguments: Mapping[str, Any], us
     """What policy says of an action now, rule by rule; nothing is proposed. Raises BadInput, ArgumentsRefused, ToolError."""
     tool = world.tools.get(tool_name)
     if tool is None:
-        raise BadInput(f"There is no tool {tool_name}; the tools are {', '.join(sorted(world.tools)) or 'none'}.")
+        known = ", ".join(sorted(world.tools)) or "none"
+        raise BadInput(f"There is no tool {tool_name}{nearest(tool_name, world.tools)}; the tools are {known}.")
     understood = tool.understand(arguments)
     target = replace(understood.target, environment=world.environment(understood.target.namespace))
     action = Action(tool_name, understood.arguments, tool.effect, target)
@@ -68,7 +72,7 @@ async def explain(world: World, tool_name: str, arguments: Mapping[str, Any], us
     )
     decision = gate.under_mode(gate.decide(policy, situation), mode, action, policy)
     decision = rules.braked(decision, stands.brakes, stands.acted, action, policy)
-    return "\n".join([_headline(action, decision, mode), *_verdicts(gate.explain(policy, situation))])
+    return "\n".join([_headline(action, decision, mode), *_verdicts(gate.explain(policy, situation), policy)])
 
 
 async def _find(world: World, reference: str) -> Approval:
@@ -94,13 +98,23 @@ def _voter(vote: Vote) -> str:
     return f"{vote.name or vote.user}{behalf}{f' (alone, break-glass {vote.break_glass})' if vote.break_glass else ''}"
 
 
-async def _facts(world: World, request: ApprovalRequest) -> list[str]:
+def _rules(policy: Policy, decision: Decision, situation: Mapping[str, Any]) -> list[str]:
+    """Every rule with why, where the policy that decided is still in force; else what was recorded of it then."""
+    if situation and policy.hash == decision.policy_hash:
+        return _verdicts(gate.explain(policy, situation), policy)
+    return [
+        *_verdicts(decision.verdicts, policy),
+        "The policy has changed since: these are the rules that had a say then.",
+    ]
+
+
+async def _situation(world: World, request: ApprovalRequest) -> Mapping[str, Any]:
     """What this very decision was made on: an edit or a target that moved is decided afresh, on other facts."""
     for envelope in await world.journal.of_run(request.run_id):
         event = envelope.event
         if isinstance(event, DecisionMade) and digest(event.action, event.decision.policy_hash) == request.digest:
-            return [f"{root}: {_flat(event.situation[root])}" for root in event.situation if event.situation[root]]
-    return []
+            return event.situation
+    return {}
 
 
 def _flat(value: Any) -> str:
@@ -114,13 +128,19 @@ def _headline(action: Action, decision: Decision, mode: Mode) -> str:
     return f"{action.tool} on {action.target}, mode {mode.value}: {decision.outcome.value}{rule}. {decision.reason}"
 
 
-def _verdicts(verdicts: tuple[RuleVerdict, ...]) -> list[str]:
+def _verdicts(verdicts: tuple[RuleVerdict, ...], policy: Policy) -> list[str]:
     words = {"matched": "matched", "not_matched": "did not match", "error": "could not be evaluated"}
     return [
-        f"• {verdict.rule} ({verdict.decision.value}{'' if verdict.mode == 'enforce' else ', ' + verdict.mode}): "
+        f"• {verdict.rule} ({verdict.decision.value}{'' if verdict.mode == 'enforce' else ', ' + verdict.mode}"
+        f"{_owner(policy, verdict)}): "
         f"{words.get(verdict.result, verdict.result)}{' – ' + verdict.detail if verdict.detail else ''}"
         for verdict in verdicts
     ]
+
+
+def _owner(policy: Policy, verdict: RuleVerdict) -> str:
+    rule = policy.rule(verdict.rule)
+    return f", owned by {rule.owner}" if rule and rule.owner and verdict.result != "not_matched" else ""
 
 
 def _because(approval: Approval) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+import shlex
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -235,15 +236,34 @@ def action_of(text: str) -> tuple[str, dict[str, Any]]:
         except (ValueError, RecursionError) as error:
             raise BadInput(f"The arguments are not JSON: {error}", field="arguments") from error
         return tool, arguments
-    pairs = [word.partition("=") for word in rest.split()]
-    if bad := [name for name, sign, _ in pairs if not sign]:
-        raise BadInput(f"Write arguments as name=value: {bad[0]} has no =.", field=bad[0])
-    return tool, {name: _value(value) for name, _, value in pairs}
+    arguments = {}
+    for name, sign, value in (word.partition("=") for word in _words(rest)):
+        if not sign or not name:
+            raise BadInput(f"Write arguments as name=value: {name or value} is not.", field=name)
+        if name in arguments:
+            raise BadInput(f"{name} is given twice.", field=name)
+        arguments[name] = _value(name, value)
+    return tool, arguments
 
 
-def _value(text: str) -> Any:
+def _words(text: str) -> list[str]:
+    """Words as a shell has them: quotes, which phones make round, keep spaces and braces together."""
+    for round_quote, quote in (("“", '"'), ("”", '"'), ("‘", "'"), ("’", "'")):
+        text = text.replace(round_quote, quote)
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise BadInput("A quote is opened and not closed.", field="arguments") from error
+
+
+def _value(name: str, text: str) -> Any:
     if re.fullmatch(r"-?\d{1,15}", text):
         return int(text)
+    if text.startswith(("{", "[")):
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise BadInput(f"{name} is not JSON: {error}. Put it in single quotes.", field=name) from error
     return {"true": True, "false": False}.get(text, text)
 
 
