@@ -88,7 +88,7 @@ async def edit(world: World, approval_id: str, user: str, arguments: Mapping[str
     action = await _edited(world, approval.request.action, arguments)
     situation, decision = await decide(world, run, action)
     if decision.outcome is Outcome.DENY:
-        raise BadInput(f"Policy denies this: {decision.reason}")
+        raise BadInput(f"Policy denies this: {decision.reason}", field=_edited_field(approval.request.action, action))
     request = _edited_request(world, run, approval, action, decision, user, person)
     call_id = approval.request.call_id
     closed = ApprovalClosed(approval_id, ApprovalState.SUPERSEDED, f"edited by {person}", by=person)
@@ -136,9 +136,16 @@ async def _edited(world: World, action: Action, arguments: Mapping[str, Any]) ->
     if understood.target.key != action.target.key:
         raise BadInput("An edit may change how, not what: the target must stay the same.", field="name")
     try:
-        return await observe(replace(action, arguments=understood.arguments), tool)
+        edited = replace(action, arguments=understood.arguments)
+        return await observe(edited, tool)
     except ToolError as error:
-        raise BadInput(str(error)) from error
+        raise BadInput(str(error), field=_edited_field(action, edited)) from error
+
+
+def _edited_field(before: Action, after: Action) -> str:
+    """The argument that an edit changed, the first where it changed several: there the dialog shows what is wrong."""
+    changed = [name for name in before.arguments if before.arguments[name] != after.arguments.get(name)]
+    return changed[0] if changed else ""
 
 
 async def _check_card(world: World, approval_id: str, channel: str, message_ts: str) -> None:

@@ -14,7 +14,7 @@ from bot.app import App, running
 from bot.config import Settings, load
 from bot.local.cluster import Cluster
 from bot.local.monitor import Monitor
-from bot.local.workspace import DEFAULT_SEED, Workspace
+from bot.local.workspace import DEFAULT_SEED, Seed, Workspace
 from handlers.lane import Pace
 from handlers.manifest import manifest
 
@@ -58,10 +58,11 @@ async def stage(
     speed: float = 1.0,
     interval_s: float = 0.5,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    seed: Seed = DEFAULT_SEED,
     **more: str,
 ) -> AsyncIterator[Stage]:
     """Raise the curtain. `folder` holds the database and the kubeconfig; `more` are further settings."""
-    async with Workspace(port=port, manifest=manifest("minimal")) as workspace, Cluster(speed=speed) as cluster:
+    async with Workspace(seed, port=port, manifest=manifest("minimal")) as workspace, Cluster(speed=speed) as cluster:
         kubeconfig = folder / "kubeconfig"
         cluster.write_kubeconfig(kubeconfig)
         settings = settings_for(workspace, kubeconfig, folder / "personal-agent.db", **more)

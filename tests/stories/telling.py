@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from bot.commands.stage import Stage, stage
 from bot.local.cluster import AGENT
 from bot.local.scenarios import SCENARIOS, Scenario
+from bot.local.workspace import DEFAULT_SEED, Seed
 from domain.alerts import Incident
 from domain.decisions import Approval, ApprovalState
 from domain.events import Envelope, Event
@@ -135,8 +136,8 @@ def scenario_named(name: str) -> Scenario:
 
 
 @asynccontextmanager
-async def telling(folder: Path, **settings: str) -> AsyncIterator[Story]:
+async def telling(folder: Path, *, seed: Seed = DEFAULT_SEED, **settings: str) -> AsyncIterator[Story]:
     """A story on a quick stage."""
     watch = Watch()
-    async with stage(folder, speed=4.0, interval_s=0.15, clock=watch.now, **settings) as world:
+    async with stage(folder, speed=4.0, interval_s=0.15, clock=watch.now, seed=seed, **settings) as world:
         yield Story(world, watch)
