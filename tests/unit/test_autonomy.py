@@ -114,13 +114,13 @@ ASKING = [
 
 @pytest.mark.parametrize("rule", ASKING)
 def test_any_asking_rule_is_narrowed_in_place_and_nothing_else_changes(rule: str) -> None:
-    changed = amend.narrowed(FILES, rule, 'tool.name == "nothing"')
+    changed = amend.narrowed(FILES, rule, "target.touches == 7")
     policy = load(changed, TOOLS, PEOPLE)
     narrowed = policy.rule(rule)
     branch = narrowed.otherwise if narrowed and "/" in rule else narrowed.then if narrowed else None
     assert branch is not None
     assert branch.condition is not None
-    assert branch.condition.text.endswith('!(tool.name == "nothing")')
+    assert branch.condition.text.endswith("!(target.touches == 7)")
     lines = amend.difference(FILES, changed).splitlines()
     assert len([line for line in lines if line.startswith("-") and not line.startswith("---")]) <= 1
     assert len([line for line in lines if line.startswith("+") and not line.startswith("+++")]) == 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,8 +16,8 @@ from domain.alerts import Alert
 from domain.brakes import AGENT_SCOPE, Brakes, Breaker, Demotion, Revert
 from domain.decisions import Decision, Outcome
 from domain.diagnosis import Finding
-from domain.runs import Run
-from policies import brakes
+from domain.runs import Budget, Run
+from policies import autonomy, brakes
 from policies.brakes import AGENT_FAILURES, SAME_PROBLEM, TOOL_FAILURES
 from tests.unit.policy_samples import NOW, action, policy, shipped, spec
 
@@ -157,3 +159,23 @@ def test_everything_that_stands_is_said_with_its_way_out() -> None:
     assert "3 failed." in said
     assert "/agent reset kubernetes_rollback" in said
     assert "/agent restore kubernetes_rollback production" in said
+
+
+def test_the_figures_of_the_documentation_are_the_figures() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "brakes.md").read_text()
+    budget = Budget()
+    for said in (
+        f"| circuit breaker of a tool | {TOOL_FAILURES} of its executions within an hour",
+        f"| circuit breaker of the agent | {AGENT_FAILURES} of all tools",
+        f"| the problem is back | {SAME_PROBLEM} changes within an hour",
+        f"{budget.steps} steps, {budget.tokens:,} tokens, {budget.cost_micros // 1_000_000} US dollar",
+        f"{budget.seconds} seconds of work, {budget.actions} changes",
+        f"at\nleast {autonomy.ENOUGH} were executed",
+        f"is at least {autonomy.GOOD:.0%}".replace("%", " %"),
+        f"at least {autonomy.FEW} executions, and the upper end of the interval below {autonomy.POOR:.0%}".replace(
+            "%", " %"
+        ),
+    ):
+        assert said in page, said
+    rules = {rule.id for rule in shipped().rules}
+    assert set(re.findall(r"`([a-z]+(?:-[a-z]+)+)`", page)) <= rules
