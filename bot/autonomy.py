@@ -218,6 +218,21 @@ def words(report: Report) -> list[str]:
     return lines
 
 
+def headlines(report: Report) -> list[str]:
+    """One sentence a suggestion, for the weekly report: what, on what grounds, and how to get the diff."""
+    verbs = {"allow": "could run without asking", "ask": "should ask"}
+    lines = []
+    for each in report.suggestions:
+        record, standing = each.standing.record, each.standing
+        back = f" Held back: {each.held_back.rstrip('.')}." if each.held_back else ""
+        lines.append(f"{record.tool} in {record.environment} {verbs[standing.proposal]}: {standing.why}.{back}")
+    if lines:
+        lines.append(
+            "personal-agent policy suggest prints each as a diff with its back-test. A person merges it, or does not."
+        )
+    return lines
+
+
 def counts(record: TrackRecord) -> str:
     """The counts behind a proposal."""
     return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bot.agent.world import World, log
-from domain.actions import Action, Effect
+from domain.actions import Action, Effect, Mode
 from domain.brakes import Brakes
 from domain.decisions import SYSTEM, Actor
 from domain.errors import BadInput, ChatError, Conflict, NotAllowed
@@ -29,6 +29,13 @@ async def against(world: World, run: Run, action: Action) -> Against:
     since = rules.since(world.clock())
     acted = await world.journal.acted(rules.problems(run, action), since)
     return Against(await world.journal.brakes(since), acted)
+
+
+async def only_looks(world: World, tool: str) -> bool:
+    """Whether nothing of this tool may be sent right now, not even what was begun before: observe mode, or a breaker."""
+    if world.mode() is Mode.OBSERVE:
+        return True
+    return bool(rules.observing(await world.journal.brakes(rules.since(world.clock())), tool))
 
 
 async def settle(world: World) -> None:

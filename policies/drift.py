@@ -30,6 +30,7 @@ class _Change:
     subject: tuple[str, str] = field(compare=False)
     executed: int = field(compare=False)
     failed: int = field(compare=False)
+    touches: int = field(compare=False)
     trust: Mapping[str, int] = field(compare=False)
 
 
@@ -53,6 +54,7 @@ class Drift:
         deltas = {
             "agent_1h": sum(change.executed for change in self._hour),
             "failed_1h": sum(change.failed for change in self._hour),
+            "touches_1h": sum(change.touches for change in self._hour),
             "target_1h": sum(change.executed for change in self._hour if change.target == key),
         }
         changed = {
@@ -77,7 +79,9 @@ class Drift:
             failed = 0 if executes else -int(past.failed)
             trust.update({"executed": executed, "failed": failed, "verified": 0 if executes else -int(past.verified)})
         if executed or any(trust.values()):
-            insort(self._ahead, _Change(when, _key(past.situation), _subject(past.situation), executed, failed, trust))
+            touches = executed * int((past.situation.get("target") or {}).get("touches") or 0)
+            about = _key(past.situation), _subject(past.situation)
+            insort(self._ahead, _Change(when, *about, executed, failed, touches, trust))
 
     def _settle(self, call: str) -> None:
         """A call executes once, however often it was decided."""

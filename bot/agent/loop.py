@@ -22,7 +22,7 @@ from bot.agent.reading import LOOK_SECONDS, READ_SECONDS, read
 from bot.agent.step import decide, decided, failed, is_write, propose
 from bot.agent.world import Journey, World, log
 from bot.analyzers import Reading, analyze
-from domain.actions import Action, Mode
+from domain.actions import Action
 from domain.canonical import canonical, digest_of, plain
 from domain.decisions import ApprovalState, ExecutionOutcome, Outcome
 from domain.errors import AgentError, Conflict, ModelError, Paused
@@ -272,9 +272,9 @@ class _Passage:
         return decision.outcome is Outcome.ALLOW
 
     async def _recover(self, call: Call) -> None:
-        """In observe mode an intent that did not arrive is not taken up again: it is only looked at."""
+        """Where the agent only observes, an intent that did not arrive is not taken up again: it is only looked at."""
         if call.execution is not None:
-            only_look = self.world.mode() is Mode.OBSERVE
+            only_look = await brakes.only_looks(self.world, call.call.tool)
             await execute.recover(self.journey, call.execution, self._write_tool(call), only_look=only_look)
             await approve.show(self.journey, call)
             await brakes.settle(self.world)

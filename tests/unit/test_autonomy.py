@@ -14,7 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.autonomy import Report, suggest, words
+from bot.autonomy import Report, headlines, suggest, words
 from domain.actions import Effect, Target
 from domain.brakes import TrackRecord
 from domain.decisions import Outcome
@@ -220,6 +220,19 @@ async def test_a_record_in_production_is_held_back_by_the_invariant(journal: Sql
     [found] = (await report_of(journal)).suggestions
     assert "nothing in production changes without a person" in found.held_back
     assert found.diff == ""
+
+
+async def test_the_weekly_report_has_one_sentence_a_suggestion(journal: SqliteJournal) -> None:
+    await worked(journal, RESOURCES, "staging", 25)
+    await worked(journal, "kubernetes_rollback", "production", 25)
+    held, ready, how = headlines(await report_of(journal))
+    assert held.startswith(
+        "kubernetes_rollback in production could run without asking: verified 25 of 25 (at least 87%)"
+    )
+    assert "Held back" in held
+    assert "Held back" not in ready
+    assert "policy suggest" in how
+    assert headlines(Report(NOON, (), ())) == []
 
 
 async def test_too_little_is_reported_as_it_is(journal: SqliteJournal) -> None:

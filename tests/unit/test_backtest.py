@@ -160,6 +160,19 @@ def test_what_is_newly_allowed_counts_in_later_rates() -> None:
     assert counted == {"writes": 2, "enough": 3}
 
 
+def test_what_is_newly_allowed_counts_in_the_blast_radius_of_its_hour() -> None:
+    wide = CAPPED.replace("rate.target_1h >= 2", "rate.touches_1h >= 2")  # each touches one
+    new = policy(
+        wide.replace("id: writes, decision: ask", "id: writes, decision: allow").replace(
+            "{effects: [write]}, approval: {groups: [approvers]}", "{effects: [write]}"
+        )
+    )
+    counted = {
+        flip.after_rule: flip.count for flip in tried(new, unanswered(policy(wide), 5), counterfactual=True).flips
+    }
+    assert counted == {"writes": 2, "enough": 3}
+
+
 def test_rates_forget_after_an_hour() -> None:
     recorded = unanswered(policy(CAPPED), 5, every=40)
     result = tried(ALLOWED, recorded, counterfactual=True)

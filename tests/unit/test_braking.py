@@ -260,7 +260,10 @@ async def test_an_allow_from_before_a_restart_in_observe_mode_executes_nothing(a
     assert run.outcome is RunOutcome.REMEDIATED
 
 
-async def test_an_intent_that_never_left_is_not_taken_up_again_in_observe_mode(acting: Place) -> None:
+@pytest.mark.parametrize("breaker", [False, True], ids=["observe mode", "an open breaker"])
+async def test_an_intent_that_never_left_is_not_taken_up_again_by_who_only_observes(
+    acting: Place, breaker: bool
+) -> None:
     await another(acting, 2)
     [started] = await acting.events(ExecutionStarted)
     decided = last(await acting.events(DecisionMade))
@@ -269,7 +272,10 @@ async def test_an_intent_that_never_left_is_not_taken_up_again_in_observe_mode(a
     made = DecisionMade("c9", decided.action, decided.decision, decided.situation)
     intent = ExecutionStarted("exe-9", "c9", started.action, "key-9", "d")
     await acting.record(StepPlanned(1, "script", answer, 1), made, intent, run_id="run-3")
-    acting.mode = Mode.OBSERVE
+    if breaker:
+        await acting.journal.append(Draft(BreakerOpened("turn", "3 failed.")))
+    else:
+        acting.mode = Mode.OBSERVE
     executed = list(acting.plant.executed)
     acting.model.turns[:] = [concluded()]
     await advance(acting.world, "run-3")
