@@ -141,7 +141,7 @@ def test_every_make_target_in_the_documentation_exists(page: str) -> None:
 
 @pytest.mark.parametrize("page", documented_pages())
 def test_every_slack_command_in_the_documentation_is_one(page: str) -> None:
-    named = {match[1] for span in code(page) if (match := re.match(r"/agent ([a-z]+)", span))}
+    named = {match[1] for span in code(page) if (match := re.match(r"/agent ([a-z-]+)", span))}
     assert named <= {name for name, _, _ in COMMANDS}
 
 
