@@ -1,4 +1,4 @@
-"""A back-test of 100,000 recorded decisions, the old policy's against the new one: seconds, and memory that does not grow with their number.
+"""A back-test of 100,000 recorded decisions, old policy and new: seconds, and memory that does not grow with their number.
 
 `python -m benchmarks.backtest` records the decisions into a journal and tries two policies of 50 rules on all of them, each
 round in a process of its own. The floor is the least that anybody would have to do: read the bodies and parse them.

@@ -35,7 +35,7 @@ def run(new: Policy, settings: Settings, options: argparse.Namespace) -> int:
     if not Path(settings.agent_database).exists():
         raise SettingsError(f"AGENT_DATABASE: there is no database at {settings.agent_database}")
     in_force = _in_force(settings)
-    gc.freeze()  # what is loaded stays: not walking it again for every page of records saves a third of the time
+    gc.freeze()  # what is loaded stays: it need not be walked again while records come and go
     broken = False
     for workspace in workspaces_in(settings.agent_database) or ["local"]:
         test = Backtest(new, in_force=in_force, counterfactual=options.counterfactual)
