@@ -204,18 +204,25 @@ class Plane:
     async def pause(self, by: Actor, reason: str) -> None:
         """No new runs, no executions, approved ones included; over restarts, until resumed. Raises NotAllowed.
 
-        It holds from the first line on: should the journal refuse to record it, the agent stays paused and this raises.
+        It holds from the first line on, before Slack is asked who this is: should the journal refuse to record it, the
+        agent stays paused and this raises.
         """
-        await brakes.may_brake(self.world, by)
-        self.paused = reason or "paused by a person"
-        await self.world.journal.append(Draft(AgentPaused(self.paused), by))
+        before, self.paused = self.paused, reason or "paused by a person"
+        try:
+            await brakes.may_brake(self.world, by)
+        except NotAllowed:
+            self.paused = before
+            raise
+        [envelope] = await self.world.journal.append(Draft(AgentPaused(self.paused), by))
+        said = f"⏸️ {by.name or 'Somebody'} paused the agent: {self.paused}. Nothing executes until /agent resume."
+        await self.world.chat.notice("", f"pause:{envelope.seq}", said)
 
     async def resume(self, by: Actor) -> None:
         """Go on where everything stopped. Raises NotAllowed."""
-        if by.kind == "person":
-            await brakes.may_let_go(self.world, by)
-        await self.world.journal.append(Draft(AgentResumed(), by))
+        name = await brakes.may_let_go(self.world, by) if by.kind == "person" else str(by)
+        [envelope] = await self.world.journal.append(Draft(AgentResumed(), by))
         self.paused = ""
+        await self.world.chat.notice("", f"resume:{envelope.seq}", f"▶️ {name} resumed the agent.")
         await self._wake_runs()
 
     async def set_mode(self, by: Actor, mode: Mode) -> None:

@@ -99,7 +99,9 @@ async def test_a_pause_stops_what_is_approved_over_a_restart_until_somebody_resu
         assert "too many changes at once" in await command(story, "status")
         assert await story.recorded(ExecutionStarted) == []
         assert story.changes() == []
+        await channel(story, "paused the agent: too many changes at once")
         await command(story, "resume")
+        await channel(story, "resumed the agent")
         assert (await story.finished()).outcome is RunOutcome.REMEDIATED
         assert story.changes() == [ROLLBACK]
 
