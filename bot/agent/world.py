@@ -57,8 +57,6 @@ class Journey:
         Only for what a crash may take back because doing it again harms nobody, such as a read or the model's words.
         Whoever lets anything out (to the model, to people, to a system that is changed) records or flushes first.
         """
-        if not self._held:
-            self._stored = self.run
         for draft in self._drafts(events, AGENT):
             self._held.append(draft)
             self.run = after(
