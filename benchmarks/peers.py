@@ -132,7 +132,7 @@ async def ours(url: str, folder: str) -> Run:
 
 KEPT: list[Any] = []
 PEERS: dict[str, tuple[Callable[[str, str], Awaitable[Run]], str]] = {
-    "ours": (ours, "all of it, before the tool runs"),
+    "ours": (ours, "everything, the call before the tool runs"),
     "plain": (plain, "nothing"),
     "openai-agents": (openai_agents, "the turn, after the tool ran"),
     "pydantic-ai": (pydantic_ai, "nothing"),
