@@ -302,19 +302,23 @@ async def test_counterfactual_follows_what_an_execution_would_have_changed(
 ) -> None:
     """Three approved restarts closed the cap; under a policy that denies them it would have stayed open."""
     (changed / "more.yaml").write_text(
-        "rules:\n  - {id: no-restarts, decision: deny, match: {tools: [kubernetes_restart], environments: [production]}}\n"
+        "rules:\n  - {id: no-restarts, decision: deny, match: {tools: [kubernetes_restart], environments: [production], namespaces: [web]}}\n"
     )
     async with history() as (journal, now):
         for number in range(3):
             event = await decided(
-                journal, f"c{number}", "kubernetes_restart", WEB, target={"environment": "production"}
+                journal,
+                f"c{number}",
+                "kubernetes_restart",
+                WEB,
+                target={"environment": "production", "namespace": "web"},
             )
             assert event.decision.outcome is Outcome.ASK
             await approved_and_done(journal, event, now[0])
             now[0] += timedelta(minutes=5)
         capped = await decided(
             journal, "c9", "kubernetes_rollback", {**WEB, "to_revision": 1},
-            target={"environment": "production"}, rate={"target_1h": 3},
+            target={"environment": "production", "namespace": "web"}, rate={"target_1h": 3},
         )  # fmt: skip
         assert capped.decision.rule == "same-target-again"
     for extra, flips in (((), {"no-restarts"}), (("--counterfactual",), {"no-restarts", "change-production"})):
