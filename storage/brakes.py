@@ -72,11 +72,7 @@ def track_records(db: sqlite3.Connection, workspace: str, since: str) -> list[Tr
 
 
 def _failures(db: sqlite3.Connection, workspace: str, since: str) -> dict[str, tuple[str, ...]]:
-    resets = dict(
-        db.execute(
-            "SELECT scope, reset_seq FROM breakers WHERE workspace = ?", (workspace,)
-        ).fetchall()
-    )
+    resets = dict(db.execute("SELECT scope, reset_seq FROM breakers WHERE workspace = ?", (workspace,)).fetchall())
     found: dict[str, tuple[str, ...]] = {}
     rows = db.execute(
         "SELECT id, tool, bad_seq FROM executions WHERE workspace = ? AND bad_at >= ? ORDER BY bad_at",

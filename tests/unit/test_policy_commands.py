@@ -302,7 +302,8 @@ async def test_counterfactual_follows_what_an_execution_would_have_changed(
 ) -> None:
     """Three approved restarts closed the cap; under a policy that denies them it would have stayed open."""
     (changed / "more.yaml").write_text(
-        "rules:\n  - {id: no-restarts, decision: deny, match: {tools: [kubernetes_restart], environments: [production], namespaces: [web]}}\n"
+        "rules:\n  - id: no-restarts\n    decision: deny\n"
+        "    match: {tools: [kubernetes_restart], environments: [production], namespaces: [web]}\n"
     )
     async with history() as (journal, now):
         for number in range(3):
