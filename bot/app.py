@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -14,15 +14,15 @@ from typing import Any
 from aiohttp import ClientSession, web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from bot import metrics, tools
+from bot import metrics, tools, weekly
 from bot.agent.world import World, log
 from bot.config import Settings, is_loopback, pairs
 from bot.models.rules import Rules
 from bot.plane import Plane
-from bot.policy_files import PolicyFiles, announce, variables
+from bot.policy_files import PolicyFiles, announce, read_folder, variables
 from bot.schedule import Job, Schedule
 from domain.decisions import SYSTEM
-from domain.errors import SettingsError
+from domain.errors import PolicyError, SettingsError
 from domain.events import Draft, PolicyLoaded, PolicyRejected
 from domain.ports import Chat, Journal, Model
 from handlers import channels, intake, slack_app
@@ -37,6 +37,7 @@ from storage.journal import SqliteJournal, open_journal
 
 SWEEP_SECONDS = 5.0
 POLICY_SECONDS = 5.0
+WEEKLY_SECONDS = 900.0  # how often it is looked whether the week's message is due
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ async def running(
                     POLICY_SECONDS,
                     partial(reload_and_say, opened.policy, opened.journal, services.chat),
                 ),
+                Job("weekly message", WEEKLY_SECONDS, partial(_tell_the_week, opened, services, settings, clock)),
             )
         )
         bolt = slack_app.build(services, opened.slack, signing_secret=_http_secret(settings))
@@ -106,6 +108,14 @@ async def running(
             log.warning(note)
         log.info("ready", extra={"url": url, "model": plane.world.model.name, "mode": plane.mode.value})
         yield App(plane, opened.journal, services, opened.policy, url, readiness)
+
+
+async def _tell_the_week(
+    opened: _Opened, services: Services, settings: Settings, clock: Callable[[], datetime]
+) -> None:
+    with suppress(PolicyError):  # a folder that cannot be read has a notice of its own
+        files = read_folder(settings.agent_policy)
+        await weekly.tell(opened.journal, services.chat, clock(), files, tools.schemas(), variables(settings))
 
 
 async def _open(stack: AsyncExitStack, settings: Settings, clock: Callable[[], datetime]) -> _Opened:

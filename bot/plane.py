@@ -19,13 +19,15 @@ from domain.actions import Mode
 from domain.alerts import Alert, Incident
 from domain.authority import BreakGlass, Delegation
 from domain.canonical import digest_of
-from domain.decisions import SYSTEM, Actor, Approval, ApprovalRequest, ApprovalState, Vote
+from domain.decisions import SYSTEM, Actor, Approval, ApprovalRequest, ApprovalState, ExecutionOutcome, Vote
 from domain.errors import AgentError, Conflict, JournalError, NotAllowed
 from domain.events import (
     AgentPaused,
     AgentResumed,
     ApprovalClosed,
     Draft,
+    Event,
+    ExecutionFinished,
     ModeChanged,
     RunFinished,
     RunStarted,
@@ -333,15 +335,24 @@ class Plane:
         self._workers.enqueue(run_id)
 
     async def _give_up(self, run_id: str) -> None:
-        row = await self.world.journal.run(run_id)
-        if row is None or row.status is RunStatus.FINISHED:
-            return
+        """End a run that nobody can carry on. A call that may have left is unknown, and the card says so."""
         reason = "an unexpected error ended the run; it stands in the log with this run's id"
         try:
-            await self.world.journal.append(
-                Draft(RunFinished(RunOutcome.FAILED, reason), SYSTEM, row.spec.incident_id, run_id)
-            )
-            await self.world.chat.diagnosis(fold(await self.world.journal.of_run(run_id)))
+            run = fold(await self.world.journal.of_run(run_id))
+            if run.status is RunStatus.FINISHED:
+                return
+            lost = [
+                ExecutionFinished(each.id, ExecutionOutcome.UNKNOWN, reason)
+                for each in run.executions
+                if not each.outcome
+            ]
+            ended: list[Event] = [*lost, RunFinished(RunOutcome.FAILED, reason)]
+            await self.world.journal.append(*(Draft(event, SYSTEM, run.spec.incident_id, run_id) for event in ended))
+            run = fold(await self.world.journal.of_run(run_id))
+            for call in run.calls.values():
+                if call.approval is not None:
+                    await self.world.chat.approval(call.approval)
+            await self.world.chat.diagnosis(run)
         except AgentError:
             log.exception("the failure could not be recorded", extra={"run_id": run_id})
 

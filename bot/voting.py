@@ -25,7 +25,7 @@ from domain.decisions import (
     standing,
 )
 from domain.errors import BadInput, ChatError, Conflict, NotAllowed, ToolError
-from domain.events import ApprovalClosed, ApprovalRequested, DecisionMade, Draft, VoteCast, VoteRefused
+from domain.events import ApprovalClosed, ApprovalRequested, DecisionMade, Draft, Event, VoteCast, VoteRefused
 from domain.fold import fold
 from domain.runs import Run
 from policies import approvers
@@ -92,13 +92,11 @@ async def edit(world: World, approval_id: str, user: str, arguments: Mapping[str
     request = _edited_request(world, run, approval, action, decision, user, person)
     call_id = approval.request.call_id
     closed = ApprovalClosed(approval_id, ApprovalState.SUPERSEDED, f"edited by {person}", by=person)
+    events: list[Event] = [closed, DecisionMade(call_id, action, decision, situation), ApprovalRequested(request)]
+    if request.observe_only:
+        events.append(ApprovalClosed(request.id, ApprovalState.CANCELLED, "this would have been asked"))
     try:
-        await world.journal.append(
-            *(
-                _draft(approval, event, user)
-                for event in (closed, DecisionMade(call_id, action, decision, situation), ApprovalRequested(request))
-            )
-        )
+        await world.journal.append(*(_draft(approval, event, user) for event in events))
     except Conflict as error:
         fresh = await world.journal.approval(approval_id)
         raise NotAllowed(already(fresh) if fresh else str(error)) from error

@@ -163,8 +163,7 @@ def _after_execution(run: Run, envelope: Envelope) -> Run:
         return run
     execution = found.execution
     match event:
-        case ExecutionProbed(_, arrived, detail):
-            found = replace(found, probed=True, arrived=arrived)
+        case ExecutionProbed(_, _, detail):
             execution = replace(execution, detail=detail)
         case ExecutionFinished(_, outcome, detail):
             execution = replace(execution, outcome=outcome, detail=detail)

@@ -138,8 +138,6 @@ class Call:
     result: ToolResult | None = None
     approval: Approval | None = None
     execution: Execution | None = None
-    probed: bool = False
-    arrived: bool | None = None
 
 
 @dataclass(frozen=True)

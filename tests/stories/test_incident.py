@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from bot.local.scenarios import SCENARIOS
 from domain.actions import Mode
-from domain.decisions import Actor, Approval, ApprovalState, Verdict, Vote
+from domain.decisions import Actor, Approval, ApprovalState, ExecutionOutcome, Verdict, Vote
 from domain.errors import NotAllowed
 from domain.events import (
     AlertReceived,
@@ -378,3 +379,38 @@ def write_policies(folder: Path) -> None:
     }.items():
         (folder / name).mkdir()
         (folder / name / "all.yaml").write_text(text)
+
+
+async def test_a_call_that_ends_in_a_surprise_is_shown_as_unknown_and_not_as_nothing(tmp_path: Path) -> None:
+    async with telling(tmp_path) as story:
+        world = story.plane.world
+
+        async def surprise(_action: object, _key: str) -> str:
+            raise RuntimeError("nobody thought of this")
+
+        broken = replace(world.tools["kubernetes_rollback"], executor=surprise)
+        story.plane.world = replace(world, tools={**world.tools, "kubernetes_rollback": broken})
+        await story.begin()
+        approval = await story.approval()
+        await story.press(MARA, approval)
+        assert (await story.finished()).outcome is RunOutcome.FAILED
+        [execution] = [a.execution for a in await story.journal.approvals()]
+        assert execution.outcome is ExecutionOutcome.UNKNOWN
+        await story.thread()
+        assert "Unknown" in str(await shown(story, approval))
+
+
+async def test_an_edit_in_observe_mode_shows_what_it_would_have_asked_and_waits_for_nobody(tmp_path: Path) -> None:
+    async with telling(tmp_path) as story:
+        await story.begin()
+        approval = await story.approval()
+        await story.plane.set_mode(Actor("system"), Mode.OBSERVE)
+        user = story.stage.workspace.user(MARA)
+        edited = await story.plane.propose_edit(
+            approval.request.id, user, {"namespace": "shop", "name": "checkout", "to_revision": 2}
+        )
+        assert edited.observe_only
+        assert (await story.journal.approval(edited.id)).state is ApprovalState.CANCELLED
+        await story.plane.sweep()
+        assert (await story.finished()).outcome is RunOutcome.NOT_REMEDIATED
+        assert story.changes() == []
