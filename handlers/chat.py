@@ -73,7 +73,10 @@ class SlackChat:
         key = progress_key(run.id)
         if run.spec.origin in _PEOPLE and run.spec.requester:
             self._lanes.watched_by(key, run.spec.requester)
-        await self._in_thread(key, cards.progress(run), run.spec.incident_id, PROGRESS, run.spec)
+        # the findings stand above the card that rests on them; only later edits may wait behind others
+        known = await self._journal.message(key)
+        priority = PROGRESS if known and known.ts else APPROVAL
+        await self._in_thread(key, cards.progress(run), run.spec.incident_id, priority, run.spec)
 
     async def diagnosis(self, run: Run) -> None:
         """The run's conclusion in the thread."""

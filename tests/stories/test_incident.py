@@ -414,3 +414,13 @@ async def test_an_edit_in_observe_mode_shows_what_it_would_have_asked_and_waits_
         await story.plane.sweep()
         assert (await story.finished()).outcome is RunOutcome.NOT_REMEDIATED
         assert story.changes() == []
+
+
+async def test_the_findings_stand_above_the_card_that_rests_on_them(tmp_path: Path) -> None:
+    async with telling(tmp_path) as story:
+        await story.begin()
+        await story.approval()
+        keys = [
+            m["metadata"]["event_payload"]["id"].partition(":")[0] for m in await story.thread() if m.get("metadata")
+        ]
+        assert keys == ["incident", "progress", "approval"]
