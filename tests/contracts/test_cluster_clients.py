@@ -344,7 +344,7 @@ async def kubectl(server: str, home: Path, *arguments: str) -> str:
     return output.decode()
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None and not os.environ.get("CI"), reason="kubectl is not installed")
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 async def test_kubectl_can_look_roll_out_undo_and_explain(cluster: Cluster, tmp_path: Path) -> None:
     async with with_token(cluster) as server:
         await use_kubectl(cluster, partial(kubectl, server, tmp_path))
