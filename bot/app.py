@@ -229,7 +229,8 @@ def _model(stack: AsyncExitStack, settings: Settings) -> Model:
         return Rules()
     from bot.models.openai import connect  # heavy, and not needed where the rules answer alone
 
-    model = connect(settings.openai_api_key.get_secret_value(), settings.openai_base_url, settings.openai_model)
+    key = settings.openai_api_key.get_secret_value()
+    model = connect(key, settings.openai_base_url, settings.openai_model, stream=True)
     stack.push_async_callback(model.aclose)
     return model
 

@@ -66,6 +66,7 @@ async def test_a_model_reads_proposes_is_approved_and_concludes_citing_evidence(
         told = [message["content"] for message in server.requests[-1]["messages"] if message["role"] == "tool"]
         assert "Approved by mara" in told[-1]
         assert "Verified" in told[-1]
+        assert all(request["stream"] for request in server.requests)
 
 
 @pytest.mark.parametrize(
