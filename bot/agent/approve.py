@@ -150,8 +150,7 @@ async def close(journey: Journey, call: Call, blocked: Blocked) -> None:
     if call.approval is None or blocked.state is None:
         return
     request = call.approval.request
-    events: list[Event] = [ApprovalClosed(request.id, blocked.state, blocked.reason)]
-    await journey.record(*events)
+    await journey.record(ApprovalClosed(request.id, blocked.state, blocked.reason))
     metrics.approvals.labels(blocked.state.value).inc()
     await show(journey, call)
     if blocked.again:

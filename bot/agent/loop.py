@@ -136,8 +136,10 @@ class _Passage:
                 open_calls[need(call)].append(call)
         if await self._settle(open_calls):
             return True
-        if open_calls.get(Need.PERSON) or self._held(open_calls):
-            return False
+        if open_calls.get(Need.PERSON) or open_calls.get(Need.EXECUTE):
+            return (
+                False  # for a person; or an approved call cannot go on now (Slack cannot answer): the sweep tries again
+            )
         await self._ask_model()
         return True
 
@@ -148,10 +150,6 @@ class _Passage:
             self._shown = now
             await self.journey.flush()
             await self.world.chat.progress(self.run)
-
-    def _held(self, open_calls: Mapping[Need, list[Call]]) -> bool:
-        """Whether an approved call could not go on now (Slack cannot answer); the sweep tries again."""
-        return bool(open_calls.get(Need.EXECUTE))
 
     async def _settle(self, calls: Mapping[Need, list[Call]]) -> bool:
         """One round over the open calls; whether anything moved."""
