@@ -14,8 +14,7 @@ from domain.decisions import Approval, ApprovalRequest, Decision, Execution, Rul
 from domain.errors import BadInput
 from domain.events import DecisionMade
 from domain.runs import Origin, Run, RunSpec
-from policies import brakes as rules
-from policies import gate
+from policies import brakes as rules, gate
 from policies.conditions import nearest
 from policies.rules import Policy
 

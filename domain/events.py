@@ -1,5 +1,7 @@
 """Every kind of event, one frozen dataclass each, and the envelope that chains them.
 
+Where a subject has a file of its own (control, messages), its events stand there and are listed here.
+
 The kind recorded in the journal is the class's name. An event never changes; a new meaning is a new class.
 """
 
@@ -16,29 +18,13 @@ from domain.authority import BreakGlass, Delegation
 from domain.codec import decode, encode
 from domain.control import (
     AgentPaused as AgentPaused,
-)
-from domain.control import (
     AgentResumed as AgentResumed,
-)
-from domain.control import (
     AutonomyDemoted as AutonomyDemoted,
-)
-from domain.control import (
     AutonomyRestored as AutonomyRestored,
-)
-from domain.control import (
     BreakerOpened as BreakerOpened,
-)
-from domain.control import (
     BreakerReset as BreakerReset,
-)
-from domain.control import (
     ModeChanged as ModeChanged,
-)
-from domain.control import (
     PolicyLoaded as PolicyLoaded,
-)
-from domain.control import (
     PolicyRejected as PolicyRejected,
 )
 from domain.decisions import (
@@ -53,6 +39,12 @@ from domain.decisions import (
 )
 from domain.diagnosis import Diagnosis, Finding
 from domain.errors import JournalError
+from domain.messages import (
+    MessageFailed as MessageFailed,
+    MessageSent as MessageSent,
+    MessageWanted as MessageWanted,
+    SurfaceShown as SurfaceShown,
+)
 from domain.runs import Answer, RunOutcome, RunSpec, ToolCall, ToolResult
 from domain.work import WorkUnit
 
@@ -351,54 +343,6 @@ class WorkUnitRecorded:
     """A finished piece of work, measured."""
 
     unit: WorkUnit
-
-
-# --- Slack, outbound --------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class MessageWanted:
-    """What a message should say now. One `key`, one Slack message: later revisions edit it. Lower priority goes first."""
-
-    key: str
-    revision: int
-    channel: str
-    thread_key: str
-    text: str
-    blocks: tuple[Any, ...]
-    priority: int = 5
-    thread_ts: str = ""
-    attachments: tuple[Any, ...] = ()
-
-
-@dataclass(frozen=True)
-class MessageSent:
-    """Slack has it: `ts` is Slack's name for the message."""
-
-    key: str
-    revision: int
-    channel: str
-    ts: str
-
-
-@dataclass(frozen=True)
-class MessageFailed:
-    """Slack refused it. `final` means that it is not tried again."""
-
-    key: str
-    revision: int
-    error: str
-    final: bool
-
-
-@dataclass(frozen=True)
-class SurfaceShown:
-    """Something shown to one person: an ephemeral message, a dialog, App Home, a command's answer."""
-
-    surface: str
-    user: str
-    channel: str
-    body: Mapping[str, Any]
 
 
 Event = (

@@ -17,8 +17,7 @@ from domain.ports import Journal, Message
 from domain.runs import Origin, Run, RunSpec
 from handlers import cards, cards_authority
 from handlers.blocks import degrade, fit, problems
-from handlers.cards_approval import approval as approval_card
-from handlers.cards_approval import call_to
+from handlers.cards_approval import approval as approval_card, call_to
 from handlers.cards_batch import batch as batch_card
 from handlers.kit import Block, Body
 

@@ -17,8 +17,7 @@ from domain.errors import ArgumentsRefused, BadInput, ChatError, ToolError
 from domain.events import DecisionMade, Event, ToolCallFinished, ToolCallRefused
 from domain.ports import Tool, WriteTool
 from domain.runs import Call, Run, ToolCall, ToolResult
-from policies import brakes as rules
-from policies import budget, gate
+from policies import brakes as rules, budget, gate
 
 MAX_ARGUMENTS = 32_768
 

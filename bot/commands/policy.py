@@ -19,8 +19,7 @@ from domain.decisions import Decision
 from domain.errors import JournalError, PolicyError, SettingsError
 from policies import gate
 from policies.conditions import nearest
-from policies.policy import laid_over_base, run_test, situation_of
-from policies.policy import load as load_policy
+from policies.policy import laid_over_base, load as load_policy, run_test, situation_of
 from policies.rules import Policy
 from policies.schema import FACTS
 from storage.reader import read_journal, workspaces_in

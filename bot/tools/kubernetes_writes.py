@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bot.tools import kubernetes_arguments as given
-from bot.tools import kubernetes_changes as change
+from bot.tools import kubernetes_arguments as given, kubernetes_changes as change
 from bot.tools.kubernetes_changes import Change, Seen
 from bot.tools.kubernetes_client import KubernetesClient, Obj
 from bot.tools.kubernetes_delete import delete_pod_tool

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from bot.local.cluster import Behaviour, Cluster
 from bot.local.monitor import Monitor, fingerprint, healthy, rules

@@ -11,8 +11,7 @@ from typing import Any
 
 import openai
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from bot.local.model import KEY, Fault, ModelServer, Script, call, say, turns
 from bot.models.openai import OpenAIModel, connect, read_completion

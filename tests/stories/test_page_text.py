@@ -5,8 +5,7 @@ import re
 from importlib import resources
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from playwright.async_api import Page, expect
 
 from tests.stories.page_desk import (

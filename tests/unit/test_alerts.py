@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from domain.actions import Target
 from domain.alerts import Alert, Incident, Severity, correlate, fingerprint, same_target, target_of

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from bot.analyzers import target_from_text
 from bot.analyzers.quantities import format_memory, parse_memory, raised

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 import slackblocks._limits as slackblocks_limits
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from slack_sdk.models import blocks as sdk
 from slackblocks._surfaces import _BLOCK_TYPES_BY_SURFACE
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 import rfc8785
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from domain.canonical import canonical, digest_of, plain
 from domain.errors import BadInput

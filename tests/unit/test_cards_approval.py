@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from domain.actions import Effect, Mode, Target
 from domain.decisions import (
@@ -29,8 +28,7 @@ from domain.runs import Origin, RunSpec, RunStatus
 from domain.work import Rollup
 from handlers import cards_info, dialogs
 from handlers.blocks import problems, view_problems
-from handlers.cards_approval import approval as card
-from handlers.cards_approval import call_to, title_of, value_of, word_of
+from handlers.cards_approval import approval as card, call_to, title_of, value_of, word_of
 from tests.slack_harness import CHECKOUT, action_of, incident_of, request_of
 from tests.unit.test_cards import NASTY, accepted, tame
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from policies.conditions import MAX_BYTES, Checker, ConditionError, ConditionRefused, compile_condition
 from tests.unit.policy_samples import TOOLS, facts

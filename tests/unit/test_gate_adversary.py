@@ -12,8 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from benchmarks.adversary import CHANGES, PROTECTED, arena, attack, lenient, mutated, without_a_person
 from bot.agent.step import parse_arguments

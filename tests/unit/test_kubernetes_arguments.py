@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from bot.local.cluster.quantities import quantity as other_quantity
 from bot.tools.kubernetes_objects import ACTION_ID

@@ -7,8 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from bot.local.cluster.patches import strategic_patch
 from bot.tools.kubernetes_merge import NoInverse, inverse, missing, quantity

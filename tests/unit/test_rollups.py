@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from domain.decisions import ExecutionOutcome
 from domain.events import Draft, VerificationFailed, VerificationPassed, WorkUnitRecorded

@@ -10,8 +10,7 @@ from contextlib import suppress
 from typing import Annotated, Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from pydantic import Field
 
 from bot.tools import NO_CLUSTER, TOOL_NAMES, Clients, build_tools, connect

@@ -9,8 +9,8 @@ from typing import Any, Self, TypeVar
 
 from aiohttp import web
 
-from . import messages as verbs
 from . import (
+    messages as verbs,
     web_api_chat,
     web_api_conversations,
     web_api_files,

@@ -1,0 +1,52 @@
+"""Events of what leaves for Slack: what a message should say, and what Slack made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class MessageWanted:
+    """What a message should say now. One `key`, one Slack message: later revisions edit it. Lower priority goes first."""
+
+    key: str
+    revision: int
+    channel: str
+    thread_key: str
+    text: str
+    blocks: tuple[Any, ...]
+    priority: int = 5
+    thread_ts: str = ""
+    attachments: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class MessageSent:
+    """Slack has it: `ts` is Slack's name for the message."""
+
+    key: str
+    revision: int
+    channel: str
+    ts: str
+
+
+@dataclass(frozen=True)
+class MessageFailed:
+    """Slack refused it. `final` means that it is not tried again."""
+
+    key: str
+    revision: int
+    error: str
+    final: bool
+
+
+@dataclass(frozen=True)
+class SurfaceShown:
+    """Something shown to one person: an ephemeral message, a dialog, App Home, a command's answer."""
+
+    surface: str
+    user: str
+    channel: str
+    body: Mapping[str, Any]
