@@ -123,7 +123,7 @@ async def _open(stack: AsyncExitStack, settings: Settings, clock: Callable[[], d
     journal = await stack.enter_async_context(
         open_journal(settings.agent_database, slack.identity.team_id, clock=clock)
     )
-    toolbox = await tools.connect(settings.kubeconfig, settings.environment)
+    toolbox = await tools.connect(systems(settings), settings.environment)
     stack.push_async_callback(toolbox.close)
     policy = PolicyFiles(settings.agent_policy, tools.schemas(), variables(settings))
     await reload_policy(policy, journal)
@@ -206,6 +206,21 @@ async def reload_policy(policy: PolicyFiles, journal: Journal) -> bool:
         log.info("the policy is in force", extra={"policy": policy.current.hash[:12], "rules": str(len(rules))})
         await journal.append(Draft(PolicyLoaded(policy.current.hash, rules), SYSTEM))
     return True
+
+
+def systems(settings: Settings) -> tools.Systems:
+    """What the tools connect to."""
+    return tools.Systems(
+        kubeconfig=settings.kubeconfig,
+        prometheus_url=settings.prometheus_url,
+        prometheus_token=settings.prometheus_token.get_secret_value(),
+        alertmanager_url=settings.alertmanager_url,
+        jenkins_url=settings.jenkins_url,
+        jenkins_user=settings.jenkins_user,
+        jenkins_token=settings.jenkins_token.get_secret_value(),
+        gitlab_url=settings.gitlab_url,
+        gitlab_token=settings.gitlab_token.get_secret_value(),
+    )
 
 
 def _redactor(settings: Settings) -> Redactor:

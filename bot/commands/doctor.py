@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from bot import tools
+from bot.app import systems
 from bot.config import Settings, load
 from bot.policy_files import PolicyFiles, variables
 from bot.tools.kubernetes_access import READS, WRITES, Permission, lacking
@@ -115,7 +116,7 @@ async def _slack(settings: Settings) -> AsyncIterator[Answer]:
 
 async def _cluster(settings: Settings) -> Answer:
     try:
-        toolbox = await tools.connect(settings.kubeconfig, settings.environment)
+        toolbox = await tools.connect(systems(settings), settings.environment)
     except AgentError as error:
         return Answer("kubernetes", ok=False, sentence=str(error), fix="check KUBECONFIG")
     client = toolbox.clients.kubernetes

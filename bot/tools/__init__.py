@@ -32,6 +32,24 @@ NO_CLUSTER = "No cluster: set KUBECONFIG to a kubeconfig, or run inside a cluste
 
 
 @dataclass(frozen=True)
+class Systems:
+    """Where the systems are, and what to show them; empty where one is not configured.
+
+    `kubeconfig` is a path (or several, as kubectl reads them), empty for the pod's service account where there is one.
+    """
+
+    kubeconfig: str = ""
+    prometheus_url: str = ""
+    prometheus_token: str = ""
+    alertmanager_url: str = ""
+    jenkins_url: str = ""
+    jenkins_user: str = ""
+    jenkins_token: str = ""
+    gitlab_url: str = ""
+    gitlab_token: str = ""
+
+
+@dataclass(frozen=True)
 class Clients:
     """The connections that tools work through; None where a system is not configured. A new system is a field here."""
 
@@ -48,20 +66,21 @@ class Toolbox:
 
     async def close(self) -> None:
         """End the connections."""
-        if self.clients.kubernetes is not None:
-            await self.clients.kubernetes.close()
+        for client in vars(self.clients).values():
+            if client is not None:
+                await client.close()
 
 
-async def connect(kubeconfig: str, environment: Callable[[str], str]) -> Toolbox:
-    """The tools of what is configured. Raises SettingsError where a setting cannot be used; talks to nothing yet.
-
-    `kubeconfig` is a path (or several, as kubectl reads them), empty for the pod's service account where there is one.
-    """
-    in_cluster = bool(os.environ.get("KUBERNETES_SERVICE_HOST"))
-    if not kubeconfig and not in_cluster:
-        return Toolbox((), (NO_CLUSTER,), Clients())
-    clients = Clients(kubernetes=await open_client(kubeconfig))
-    return Toolbox(build_tools(clients, environment), (), clients)
+async def connect(systems: Systems, environment: Callable[[str], str]) -> Toolbox:
+    """The tools of what is configured. Raises SettingsError where a setting cannot be used; talks to nothing yet."""
+    notes: tuple[str, ...] = ()
+    kubernetes = None
+    if systems.kubeconfig or os.environ.get("KUBERNETES_SERVICE_HOST"):
+        kubernetes = await open_client(systems.kubeconfig)
+    else:
+        notes += (NO_CLUSTER,)
+    clients = Clients(kubernetes)
+    return Toolbox(build_tools(clients, environment), notes, clients)
 
 
 def build_tools(clients: Clients, environment: Callable[[str], str]) -> tuple[Tool, ...]:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, strategies as st
 from pydantic import Field
 
-from bot.tools import NO_CLUSTER, TOOL_NAMES, Clients, build_tools, connect
+from bot.tools import NO_CLUSTER, TOOL_NAMES, Clients, Systems, build_tools, connect
 from bot.tools.kubernetes_client import KubernetesClient
 from bot.tools.spec import Model, schema_of, validate
 from domain.actions import Effect
@@ -173,7 +173,7 @@ def test_what_is_not_json_is_refused() -> None:
 
 
 async def test_without_a_cluster_there_are_no_tools_and_a_sentence_says_so() -> None:
-    box = await connect("", str)
+    box = await connect(Systems(), str)
     assert (box.tools, box.notes) == ((), (NO_CLUSTER,))
     await box.close()
 
@@ -184,7 +184,7 @@ async def test_in_a_pod_without_its_token_the_settings_error_says_which(monkeypa
     with pytest.raises(
         SettingsError, match="The pod's service account cannot be used: Service token file does not exist"
     ):
-        await connect("", str)
+        await connect(Systems(), str)
 
 
 def test_importing_the_tools_does_not_import_the_kubernetes_package() -> None:
