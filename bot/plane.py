@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot import brakes, breakglass, delegation, escalation, explain, metrics, undo, voting
+from bot import brakes, breakglass, delegation, escalation, explain, feedback, metrics, undo, voting
 from bot.agent.loop import advance
 from bot.agent.world import World, log
 from bot.incidents import OpenIncidents
@@ -32,6 +32,7 @@ from domain.events import (
     RunFinished,
     RunStarted,
 )
+from domain.feedback import FeedbackGiven
 from domain.fold import fold
 from domain.plane import Question, Receipt, Status
 from domain.runs import RunOutcome, RunSpec, RunStatus
@@ -176,6 +177,14 @@ class Plane:
         run_id = await undo.propose_undo(self.world, reference, user, self.mode)
         self._workers.enqueue(run_id)
         return run_id
+
+    async def may_rate(self, user: str) -> None:
+        """Whether this person may rate a diagnosis. Raises NotAllowed."""
+        await feedback.may_rate(self.world, user)
+
+    async def feedback(self, word: FeedbackGiven) -> None:
+        """A person's word on a diagnosis. Raises NotAllowed, BadInput."""
+        await feedback.give(self.world, word)
 
     async def break_glass(self, incident: str, user: str, minutes: int, reason: str) -> BreakGlass:
         """One person may approve alone for one incident, for a while, publicly. Raises NotAllowed, BadInput."""

@@ -39,6 +39,7 @@ from domain.decisions import (
 )
 from domain.diagnosis import Diagnosis, Finding
 from domain.errors import JournalError
+from domain.feedback import FeedbackGiven as FeedbackGiven
 from domain.messages import (
     MessageFailed as MessageFailed,
     MessageSent as MessageSent,
@@ -388,6 +389,7 @@ Event = (
     | PolicyLoaded
     | PolicyRejected
     | WorkUnitRecorded
+    | FeedbackGiven
     | MessageWanted
     | MessageSent
     | MessageFailed

@@ -10,6 +10,7 @@ from domain.actions import Mode
 from domain.alerts import Alert, Incident
 from domain.authority import BreakGlass, Delegation
 from domain.decisions import Actor, Approval, ApprovalRequest, Vote
+from domain.feedback import FeedbackGiven
 from domain.ports import RunRow
 from domain.runs import Origin
 from domain.work import Rollup
@@ -76,6 +77,14 @@ class ControlPlane(Protocol):
 
         `reference` is the approval request's id, or the run's.
         """
+        ...
+
+    async def may_rate(self, user: str) -> None:
+        """Whether this person may rate a diagnosis. Raises NotAllowed with the sentence for the person."""
+        ...
+
+    async def feedback(self, word: FeedbackGiven) -> None:
+        """A person's word on a diagnosis, in place of their earlier one. Raises NotAllowed, BadInput."""
         ...
 
     async def break_glass(self, incident: str, user: str, minutes: int, reason: str) -> BreakGlass:

@@ -14,6 +14,7 @@ from domain.authority import BreakGlass, Delegation
 from domain.brakes import Brakes, TrackRecord
 from domain.decisions import Approval, Check
 from domain.events import Draft, Envelope, PayloadReceived
+from domain.feedback import FeedbackGiven, Quality
 from domain.runs import Answer, Run, RunOutcome, RunSpec, RunStatus
 from domain.work import Rollup
 
@@ -182,6 +183,14 @@ class Journal(Protocol):
 
     async def rollup(self, since: datetime, until: datetime) -> Rollup:
         """What the work of a period cost and saved."""
+        ...
+
+    async def feedback(self, run_id: str, user: str) -> FeedbackGiven | None:
+        """The word of one person on one run's diagnosis that stands."""
+        ...
+
+    async def quality(self, since: datetime, until: datetime) -> Quality:
+        """What stands of the feedback that was given in a period."""
         ...
 
 

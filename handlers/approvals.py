@@ -1,4 +1,4 @@
-"""The buttons of the cards: approve, deny, edit, why, undo; and feedback on a diagnosis.
+"""The buttons of the cards: approve, deny, edit, why, undo.
 
 A click carries an approval's id and the digest that the person saw. Who clicked is what Slack vouches for; whether
 they may is the control plane's question, as is whether this is still the card that was recorded.
@@ -47,15 +47,6 @@ def register(app: AsyncApp, services: Services) -> None:
     @app.view("approval.edit")
     async def on_edit(ack: AsyncAck, body: Payload) -> None:
         await _edited(services, ack, body)
-
-    @app.action("feedback.vote")
-    async def on_feedback(ack: AsyncAck, body: Payload) -> None:
-        await ack()
-        services.do(f"feedback:{where(body)[0]}", "", body, lambda: _feedback(services, body))
-
-    @app.view("feedback.reason")
-    async def on_feedback_reason(ack: AsyncAck) -> None:
-        await ack()  # what was written stands in the journal already: it is the payload
 
 
 def _clicked(body: Payload) -> tuple[str, str]:
@@ -198,14 +189,6 @@ def explained(text: str) -> Body:
 
 async def _undo(services: Services, body: Payload) -> None:
     await services.plane.propose_undo(_clicked(body)[0], where(body)[0])
-
-
-async def _feedback(services: Services, body: Payload) -> None:
-    verdict, _, run_id = str(body["actions"][0].get("value") or "").partition(" ")
-    if verdict == "bad":
-        await _open(services, body, dialogs.wrong(run_id))
-        return
-    await services.tell(body, "Thank you. That counts in the weekly figures.")
 
 
 def _metadata(body: Payload) -> dict[str, str]:

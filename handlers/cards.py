@@ -11,7 +11,7 @@ from domain.alerts import Incident, Severity
 from domain.decisions import ApprovalState
 from domain.diagnosis import Confidence, Diagnosis, Evidence
 from domain.runs import Call, Run, RunOutcome, RunStatus
-from handlers import kit
+from handlers import cards_feedback, kit
 from handlers.cards_approval import execution_word, title_of
 from handlers.kit import Block, Body
 
@@ -209,7 +209,7 @@ def _diagnosis_blocks(run: Run, found: Diagnosis) -> Iterator[Block]:
     if found.note:
         yield kit.context(f"⚠️ {kit.safe(found.note, 400)}")
     yield kit.context(f"By {kit.safe(found.by, 60)}{_cost(run)}")
-    yield feedback(run.id)
+    yield cards_feedback.buttons(run.id)
 
 
 def _evidence(pieces: Sequence[Evidence]) -> str:
@@ -236,29 +236,6 @@ def _cost(run: Run) -> str:
     if run.usage.cost_micros:
         parts.append(f", ${run.usage.cost_micros / 1_000_000:.2f}")
     return "".join(parts)
-
-
-def feedback(run_id: str) -> Block:
-    """Was this right? The answer is counted in the weekly figures."""
-    return {
-        "type": "context_actions",
-        "elements": [
-            {
-                "type": "feedback_buttons",
-                "action_id": "feedback.vote",
-                "positive_button": {
-                    "text": {"type": "plain_text", "text": "Helpful"},
-                    "value": f"good {run_id}"[:2000],
-                    "accessibility_label": "This diagnosis helped",
-                },
-                "negative_button": {
-                    "text": {"type": "plain_text", "text": "Wrong"},
-                    "value": f"bad {run_id}"[:2000],
-                    "accessibility_label": "This diagnosis was wrong",
-                },
-            }
-        ],
-    }
 
 
 def notice(text: str) -> Body:

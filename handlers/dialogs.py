@@ -1,4 +1,4 @@
-"""The dialogs behind the buttons: a reason, an edit, and what was wrong with a diagnosis. Pure."""
+"""The dialogs behind a card's buttons: a reason, an edit. Pure."""
 
 from __future__ import annotations
 
@@ -81,9 +81,3 @@ def _parsed(name: str, old: Any, text: str) -> Any:
         kind = "a whole number" if isinstance(old, int) and not isinstance(old, bool) else "JSON"
         raise BadInput(f"This must be {kind}.", field=ARGUMENT + name) from error
     return value
-
-
-def wrong(run_id: str) -> Block:
-    """What was wrong with a diagnosis."""
-    question = kit.field_input(REASON, "What was wrong?", multiline=True, hint="It counts in the weekly figures.")
-    return kit.modal("feedback.reason", "Wrong diagnosis", "Send", [question], json.dumps({"run": run_id}))

@@ -241,9 +241,11 @@ def modal(callback_id: str, title: str, submit: str, blocks: Sequence[Block], me
     }
 
 
-def field_input(block_id: str, label: str, *, value: str = "", multiline: bool = False, hint: str = "") -> Block:
+def field_input(
+    block_id: str, label: str, *, value: str = "", multiline: bool = False, hint: str = "", most: int = 3000
+) -> Block:
     """One line or area of text to fill in; its state is at values[block_id]["value"]["value"]."""
-    element: Block = {"type": "plain_text_input", "action_id": "value", "multiline": multiline, "max_length": 3000}
+    element: Block = {"type": "plain_text_input", "action_id": "value", "multiline": multiline, "max_length": most}
     if value:
         element["initial_value"] = value
     block: Block = {"type": "input", "block_id": block_id, "label": plain(label, 200), "element": element}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from slack_bolt.async_app import AsyncApp
 
-from handlers import approvals, authority, commands, home, inbox, lifecycle, mentions
+from handlers import approvals, authority, commands, feedback, home, inbox, lifecycle, mentions
 from handlers.services import Services
 
 LISTENERS = (
@@ -13,6 +13,7 @@ LISTENERS = (
     mentions.register,
     approvals.register,
     authority.register,
+    feedback.register,
     home.register,
     lifecycle.register,
     lifecycle.register_rest,  # last: what nobody listens to is acknowledged too

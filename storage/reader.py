@@ -19,9 +19,10 @@ from domain.codec import decode, timestamp
 from domain.decisions import Approval
 from domain.errors import JournalError
 from domain.events import Envelope, Event, PayloadReceived
+from domain.feedback import FeedbackGiven, Quality
 from domain.ports import Message, RunRow
 from domain.work import Rollup
-from storage import brakes, decisions, rollups, rows
+from storage import brakes, decisions, feedback, rollups, rows
 from storage.database import Connection, check, looking_at, projections, read_only, scripts, sentence, workspaces
 from storage.views import ENVELOPE, current, envelope
 
@@ -223,6 +224,14 @@ class Reader:
     async def rollup(self, since: datetime, until: datetime) -> Rollup:
         """What the work of a period cost and saved: from `since` up to, not including, `until`."""
         return await self._read(lambda db: rollups.rollup(db, self._workspace, since, until))
+
+    async def feedback(self, run_id: str, user: str) -> FeedbackGiven | None:
+        """The word of one person on one run's diagnosis that stands."""
+        return await self._read(lambda db: feedback.of_person(db, self._workspace, run_id, user))
+
+    async def quality(self, since: datetime, until: datetime) -> Quality:
+        """What stands of the feedback that was given from `since` up to, not including, `until`."""
+        return await self._read(lambda db: feedback.quality(db, self._workspace, since, until))
 
     async def count_decisions(self, since: datetime) -> int:
         """How many decisions were recorded from then on."""

@@ -42,11 +42,25 @@ CREATE TABLE runs (
   outcome     TEXT,
   reason      TEXT    NOT NULL DEFAULT '',
   steps       INTEGER NOT NULL DEFAULT 0,
+  diagnoser   TEXT    NOT NULL DEFAULT '',  -- the model, or rules; empty until there is a diagnosis
   PRIMARY KEY (workspace, id)
 ) STRICT;
 CREATE INDEX runs_by_age ON runs (workspace, seq);
 CREATE INDEX runs_of_incident ON runs (workspace, incident_id, seq);
 CREATE INDEX runs_unfinished ON runs (workspace, seq) WHERE status <> 'finished';
+
+CREATE TABLE feedback (
+  workspace TEXT    NOT NULL,
+  run_id    TEXT    NOT NULL,
+  user      TEXT    NOT NULL,
+  seq       INTEGER NOT NULL,
+  verdict   TEXT    NOT NULL,
+  category  TEXT    NOT NULL,
+  reason    TEXT    NOT NULL,
+  at        TEXT    NOT NULL,
+  PRIMARY KEY (workspace, run_id, user)  -- a person's last word stands
+) STRICT, WITHOUT ROWID;
+CREATE INDEX feedback_given ON feedback (workspace, at);
 
 CREATE TABLE approvals (
   workspace        TEXT    NOT NULL,
@@ -256,6 +270,7 @@ CREATE TABLE work_units (
   baseline            TEXT    NOT NULL,
   PRIMARY KEY (workspace, seq)
 ) STRICT;
+CREATE INDEX work_units_of_run ON work_units (workspace, run_id);
 CREATE INDEX work_units_finished ON work_units (workspace, finished_at, kind, outcome, people_ms, input_tokens,
   output_tokens, cost_micros, estimated_saved_s);
 CREATE INDEX work_units_to_first_finding ON work_units (workspace, finished_at, to_first_finding_ms);

@@ -13,7 +13,7 @@ from domain.actions import Mode, Target
 from domain.alerts import Alert, Incident, Severity
 from domain.decisions import Actor, Approval, ApprovalRequest, ApprovalState, Verdict, Vote
 from domain.errors import AgentError, BadInput, ChatError, Conflict, NotAllowed
-from domain.events import AlertReceived, Draft, Envelope, IncidentOpened, VoteCast
+from domain.events import AlertReceived, Draft, Envelope, FeedbackGiven, IncidentOpened, VoteCast
 from domain.plane import Question, Receipt, Status
 from domain.ports import Chat, Directory, Journal
 
@@ -34,6 +34,7 @@ class FakePlane:
     edits: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
     undone: list[tuple[str, str]] = field(default_factory=list)
     control: list[tuple[str, str]] = field(default_factory=list)
+    words: list[FeedbackGiven] = field(default_factory=list)
     problem: AgentError | None = None
     before: Callable[[], Any] | None = None
     mode: Mode = Mode.PROPOSE
@@ -135,6 +136,16 @@ class FakePlane:
     async def propose_undo(self, reference: str, user: str) -> str:
         self.undone.append((reference, user))
         return "run-undo"
+
+    async def may_rate(self, user: str) -> None:
+        person = await self.directory.person(user) if self.directory else None
+        if person and not person.full_member:
+            raise NotAllowed(person.why_not)
+
+    async def feedback(self, word: FeedbackGiven) -> None:
+        await self.may_rate(word.user)
+        self.words.append(word)
+        await self.journal.append(Draft(word, Actor("person", word.user), "i1", word.run_id))
 
     async def pause(self, by: Actor, reason: str) -> None:
         self.control.append((by.id, f"pause {reason}"))

@@ -35,6 +35,7 @@ from domain.events import (
     ExecutionFinished,
     ExecutionProbed,
     ExecutionStarted,
+    FeedbackGiven,
     FindingsReported,
     IncidentOpened,
     IncidentResolved,
@@ -63,7 +64,7 @@ from domain.events import (
     event_of,
 )
 from storage.database import projections, run_script, transaction
-from storage.views import approvals, authority, brakes, executions, incidents, messages, runs, work
+from storage.views import approvals, authority, brakes, executions, feedback, incidents, messages, runs, work
 
 
 def fold(db: sqlite3.Connection, at: Envelope) -> None:
@@ -71,12 +72,8 @@ def fold(db: sqlite3.Connection, at: Envelope) -> None:
     match at.event:
         case IncidentOpened() | AlertJoined() | IncidentResolved():
             _fold_incident(db, at, at.event)
-        case RunStarted():
-            runs.started(db, at, at.event)
-        case StepPlanned():
-            runs.stepped(db, at)
-        case RunFinished():
-            runs.finished(db, at, at.event)
+        case RunStarted() | StepPlanned() | DiagnosisConcluded() | RunFinished():
+            _fold_run(db, at, at.event)
         case (
             ApprovalRequested()
             | VoteCast()
@@ -103,6 +100,8 @@ def fold(db: sqlite3.Connection, at: Envelope) -> None:
             _fold_control(db, at, at.event)
         case WorkUnitRecorded():
             work.recorded(db, at, at.event)
+        case FeedbackGiven():
+            feedback.given(db, at, at.event)
         case PayloadReceived() | PayloadHandled() | MessageWanted() | MessageSent() | MessageFailed():
             _fold_message(db, at, at.event)
         case (
@@ -114,7 +113,6 @@ def fold(db: sqlite3.Connection, at: Envelope) -> None:
             | ToolCallRefused()
             | DecisionMade()
             | ToolCallFinished()
-            | DiagnosisConcluded()
             | VoteRefused()
             | PolicyLoaded()
             | PolicyRejected()
@@ -157,6 +155,23 @@ def _fold_incident(
             incidents.joined(db, at, event)
         case IncidentResolved():
             incidents.resolved(db, at)
+        case _:
+            assert_never(event)
+
+
+def _fold_run(
+    db: sqlite3.Connection, at: Envelope, event: RunStarted | StepPlanned | DiagnosisConcluded | RunFinished
+) -> None:
+    """Bounded attempts."""
+    match event:
+        case RunStarted():
+            runs.started(db, at, event)
+        case StepPlanned():
+            runs.stepped(db, at)
+        case DiagnosisConcluded():
+            runs.diagnosed(db, at, event)
+        case RunFinished():
+            runs.finished(db, at, event)
         case _:
             assert_never(event)
 

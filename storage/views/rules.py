@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any
+from typing import Any, NoReturn
 
 from domain.canonical import canonical
 from domain.codec import encode
@@ -14,6 +14,11 @@ def must_change(cursor: sqlite3.Cursor, otherwise: str, refusal: type[Conflict] 
     """Refuse the event with the sentence `otherwise` unless the statement changed a row."""
     if cursor.rowcount != 1:
         raise refusal(otherwise)
+
+
+def refuse(sentence: str) -> NoReturn:
+    """Refuse the event."""
+    raise Conflict(sentence)
 
 
 def text(noun: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from domain.codec import timestamp
-from domain.events import Envelope, RunFinished, RunStarted
+from domain.events import DiagnosisConcluded, Envelope, RunFinished, RunStarted
 from domain.runs import RunStatus
 from storage.views.rules import must_change, text
 
@@ -31,6 +31,14 @@ def stepped(db: sqlite3.Connection, at: Envelope) -> None:
             (at.workspace, at.run_id),
         ),
         f"the run {at.run_id or '(none)'} is not going on, so it makes no step",
+    )
+
+
+def diagnosed(db: sqlite3.Connection, at: Envelope, event: DiagnosisConcluded) -> None:
+    """By whom; people rate what was diagnosed."""
+    db.execute(
+        "UPDATE runs SET diagnoser = ? WHERE workspace = ? AND id = ?",
+        (event.diagnosis.by, at.workspace, at.run_id),
     )
 
 

@@ -103,25 +103,6 @@ async def test_why_answers_the_asker_alone_and_literally(tmp_path: Path) -> None
         assert not bot.w.ephemerals("mara")
 
 
-async def test_feedback_is_thanked_and_a_wrong_diagnosis_asks_what_was_wrong(tmp_path: Path) -> None:
-    from handlers import cards
-    from handlers.kit import Body
-
-    async with running(tmp_path) as bot:
-        body = Body("Diagnosis", (cards.feedback("r1"),))
-        await bot.chat.want("diagnosis:r1", body, channel=bot.w.channel("incidents"), priority=3)
-        await bot.settled()
-        ts = bot.in_channel()[-1]["ts"]
-        await bot.w.click("priya", "incidents", ts, "feedback.vote", value="good r1")
-        await bot.settled()
-        assert "Thank you" in bot.whispers("priya")
-        await bot.w.click("priya", "incidents", ts, "feedback.vote", value="bad r1")
-        view = (await bot.w.until(lambda: bot.w.views("priya")))[-1]
-        assert await bot.w.submit("priya", view["id"], {"reason": {"value": "it was the database"}}) == {}
-        written = [str(envelope.event) for envelope in await bot.journal.since(0)]
-        assert any("it was the database" in event for event in written)
-
-
 async def test_undo_is_asked_of_the_control_plane(tmp_path: Path) -> None:
     from handlers.cards_approval import value_of
     from handlers.kit import Body, actions, button

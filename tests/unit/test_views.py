@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from domain.actions import Mode
 from domain.decisions import ApprovalState, Check, ExecutionOutcome
+from domain.diagnosis import Confidence, Diagnosis
 from domain.errors import AgentError, JournalError
 from domain.events import (
     AgentPaused,
@@ -26,9 +27,11 @@ from domain.events import (
     AutonomyRestored,
     BreakerOpened,
     BreakerReset,
+    DiagnosisConcluded,
     Draft,
     ExecutionProbed,
     ExecutionStarted,
+    FeedbackGiven,
     IncidentResolved,
     MessageFailed,
     MessageSent,
@@ -37,6 +40,7 @@ from domain.events import (
     VerificationFailed,
     VerificationPassed,
 )
+from domain.feedback import FeedbackCategory, FeedbackVerdict
 from domain.fold import fold
 from domain.runs import RunOutcome
 from storage.journal import SqliteJournal, migrate, open_journal
@@ -104,8 +108,11 @@ def life_of_a_run(n: int) -> list[Draft]:
         Draft(ended(f"x{n}", ExecutionOutcome.UNKNOWN).event, run_id=run),
         Draft(ended(f"x{n}").event, run_id=run),
         Draft((VerificationPassed if n % 2 else VerificationFailed)(f"x{n}", CHECKS, 5), run_id=run),
+        Draft(DiagnosisConcluded(Diagnosis("It leaks.", "", Confidence.LIKELY, "rules")), run_id=run),
         worked(NOON + timedelta(days=n), people_ms=n, cost_micros=7),
         Draft(RunFinished(RunOutcome.REMEDIATED, "fixed", 5), run_id=run),
+        Draft(FeedbackGiven(run, "U1", FeedbackVerdict.GOOD), run_id=run),
+        Draft(FeedbackGiven(run, "U1", FeedbackVerdict.BAD, FeedbackCategory.OTHER, "no"), run_id=run),
     ]
 
 
