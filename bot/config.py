@@ -121,10 +121,13 @@ class Settings(BaseModel):
         """The references behind $AGENT_APPROVERS."""
         return tuple(part.strip() for part in self.agent_approvers.split(",") if part.strip())
 
-    def environment(self, namespace: str) -> str:
-        """The environment of a namespace; the first matching pattern wins, unlisted is production."""
+    def environment(self, *places: str) -> str:
+        """The environment of a namespace, or of a place of another system (`jenkins:shop/deploy`); unlisted is production.
+
+        A thing may have several places: the first pattern that matches any of them wins.
+        """
         for pattern, environment in pairs(self.agent_environments):
-            if fnmatchcase(namespace, pattern):
+            if any(fnmatchcase(place, pattern) for place in places):
                 return environment
         return "production"
 

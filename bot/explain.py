@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from bot import brakes
@@ -50,7 +49,7 @@ async def explain(world: World, tool_name: str, arguments: Mapping[str, Any], us
         known = ", ".join(sorted(world.tools)) or "none"
         raise BadInput(f"There is no tool {tool_name}{nearest(tool_name, world.tools)}; the tools are {known}.")
     understood = tool.understand(arguments)
-    target = replace(understood.target, environment=world.environment(understood.target.namespace))
+    target = world.placed(understood.target)
     action = Action(tool_name, understood.arguments, tool.effect, target)
     if is_write(tool):
         action = await observe(action, tool)

@@ -55,6 +55,8 @@ class Intake:
         return receipts
 
     def _placed(self, alert: Alert) -> Alert:
+        if alert.target.system not in ("", "kubernetes"):
+            return alert  # its source knows what it is about; a build's parameter `namespace` is no label of a workload
         target = target_of(alert.labels, self._environment(str(alert.labels.get("namespace") or "")))
         return replace(alert, target=target) if target.key else alert
 

@@ -25,7 +25,7 @@ async def target_of_question(
     target = target_from_text(text, await _deployments(tools))
     if not target.key and incident is not None:
         return incident.target
-    return replace(target, environment=environment(target.namespace))
+    return replace(target, environment=environment(target.place))
 
 
 async def _deployments(tools: Mapping[str, Tool]) -> list[Target]:

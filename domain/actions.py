@@ -42,6 +42,16 @@ class Target:
         """The same thing has the same key, whatever the environment is called."""
         return "/".join(part for part in (self.system, self.namespace, self.kind, self.name) if part)
 
+    @property
+    def place(self) -> str:
+        """What AGENT_ENVIRONMENTS knows it by: a namespace in Kubernetes, elsewhere its path behind the system's name.
+
+        The prefix keeps a pattern that was written for namespaces from saying anything of a folder that is called alike.
+        """
+        if self.system in ("", "kubernetes"):
+            return self.namespace
+        return f"{self.system}:{'/'.join(part for part in (self.namespace, self.name) if part)}"
+
     def __str__(self) -> str:
         thing = "/".join(part for part in (self.kind.lower(), self.name) if part) or self.system or "unknown"
         return f"{self.namespace}/{thing}" if self.namespace else thing

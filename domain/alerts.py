@@ -127,8 +127,13 @@ def correlate(alert: Alert, open_incidents: Iterable[Incident]) -> Incident | No
 
 
 def same_target(one: Target, other: Target) -> bool:
-    """Whether two targets may be the same problem: same key, or one of them names no workload in the same namespace."""
+    """Whether two targets may be the same problem: same key, or one of them names no workload in the same namespace.
+
+    Never across systems: the folder of a CI job may be called like a namespace.
+    """
     if one.key == other.key:
         return True
+    if one.system and other.system and one.system != other.system:
+        return False
     vague = {"", "Pod", "Service"}
     return one.namespace == other.namespace and (one.kind in vague or other.kind in vague)

@@ -36,7 +36,7 @@ async def propose(journey: Journey, call: Call) -> list[Event]:
     repeated = budget.repeated(journey.run, asked)
     if repeated:
         return [_refused(asked, repeated)]
-    target = replace(understood.target, environment=journey.world.environment(understood.target.namespace))
+    target = journey.world.placed(understood.target)
     action = Action(asked.tool, understood.arguments, tool.effect, target, why=_why(journey.run, asked))
     if is_write(tool):
         await journey.flush()  # the model's answer is on disk before the target of a change is looked at

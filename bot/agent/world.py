@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from domain.actions import Mode
+from domain.actions import Mode, Target
 from domain.decisions import AGENT, Actor
 from domain.events import Draft, Envelope, Event
 from domain.fold import after, fold
@@ -36,6 +36,12 @@ class World:
     paused: Callable[[], str]
     clock: Callable[[], datetime]
     model_seconds: float = 90.0
+
+    def placed(self, target: Target) -> Target:
+        """The target with its environment: by its namespace, whatever its tool said; of other systems only the tool knows."""
+        if target.system in ("", "kubernetes"):
+            return replace(target, environment=self.environment(target.namespace))
+        return target
 
     def model_of(self, run: Run) -> Model:
         """The run's model; the rules where it asked for them or its model has failed."""

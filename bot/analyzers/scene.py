@@ -77,6 +77,8 @@ class Scene:
 
 async def look(target: Target, alert: Alert | None, read: Read) -> tuple[Scene, ...]:
     """What there is to see about a target: one scene, or several where it stands for several things."""
+    if target.system not in ("", "kubernetes"):
+        return ()  # a CI system's Job is no Job of a cluster
     match target.kind:
         case "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet":
             return (await _workload(target, alert, read),)

@@ -71,7 +71,7 @@ class Toolbox:
                 await client.close()
 
 
-async def connect(systems: Systems, environment: Callable[[str], str]) -> Toolbox:
+async def connect(systems: Systems, environment: Callable[..., str]) -> Toolbox:
     """The tools of what is configured. Raises SettingsError where a setting cannot be used; talks to nothing yet."""
     notes: tuple[str, ...] = ()
     kubernetes = None
@@ -83,8 +83,8 @@ async def connect(systems: Systems, environment: Callable[[str], str]) -> Toolbo
     return Toolbox(build_tools(clients, environment), notes, clients)
 
 
-def build_tools(clients: Clients, environment: Callable[[str], str]) -> tuple[Tool, ...]:
-    """Every tool of the systems there are; `environment` names the environment of a namespace."""
+def build_tools(clients: Clients, environment: Callable[..., str]) -> tuple[Tool, ...]:
+    """Every tool of the systems there are; `environment` names the environment of a namespace or of other places."""
     tools: tuple[Tool, ...] = ()
     if clients.kubernetes is not None:
         tools += read_tools(clients.kubernetes, environment) + write_tools(clients.kubernetes, environment)
@@ -94,5 +94,5 @@ def build_tools(clients: Clients, environment: Callable[[str], str]) -> tuple[To
 def schemas() -> tuple[ToolSchema, ...]:
     """Every tool of this product as policy sees it, whether or not its system is configured here."""
     unconnected: Any = object()  # nothing is called: only names, effects and argument schemas are read
-    tools = build_tools(Clients(kubernetes=unconnected), lambda _: "production")
+    tools = build_tools(Clients(kubernetes=unconnected), lambda *_: "production")
     return tuple(ToolSchema(tool.name, tool.effect, tool.parameters) for tool in tools)

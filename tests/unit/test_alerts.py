@@ -144,6 +144,14 @@ def test_without_a_group_only_the_fingerprint_counts() -> None:
     assert correlate(alert("f2", CART, ""), [incident("i1", CART, "", "f1")]) is None
 
 
+def test_a_folder_of_a_ci_system_is_never_the_namespace_that_is_called_alike() -> None:
+    build = Target("jenkins", "production", "shop", "JenkinsJob", "checkout")
+    vague = Target("kubernetes", "production", "shop", "", "")
+    assert not same_target(build, vague)
+    assert not same_target(vague, build)
+    assert (vague.place, build.place) == ("shop", "jenkins:shop/checkout")
+
+
 @given(TARGETS, TARGETS)
 def test_same_target_goes_both_ways(one: Target, other: Target) -> None:
     assert same_target(one, other) == same_target(other, one)

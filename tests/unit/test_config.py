@@ -65,6 +65,14 @@ def test_the_first_matching_pattern_names_the_environment() -> None:
     assert settings(AGENT_ENVIRONMENTS="a-prod=production,a-*=staging").environment("a-prod") == "production"
 
 
+def test_of_a_thing_with_several_places_the_first_pattern_that_matches_any_of_them_wins() -> None:
+    given = settings(AGENT_ENVIRONMENTS="jenkins:shop/deploy@TARGET:staging=staging,jenkins:shop/*=development")
+    assert given.environment("jenkins:shop/deploy", "jenkins:shop/deploy@TARGET:staging") == "staging"
+    assert given.environment("jenkins:shop/deploy", "jenkins:shop/deploy@TARGET:live") == "development"
+    assert given.environment("jenkins:other", "jenkins:other@TARGET:staging") == "production"
+    assert given.environment("shop") == "production", "a pattern of another system says nothing of a namespace"
+
+
 def test_pairs_that_are_none_are_named() -> None:
     with pytest.raises(SettingsError, match="'shop' is not NAME=VALUE"):
         settings(AGENT_ENVIRONMENTS="shop")

@@ -13,7 +13,7 @@ import pytest
 
 from bot.incidents import OpenIncidents
 from bot.intake import Intake
-from domain.actions import Mode
+from domain.actions import Mode, Target
 from domain.alerts import Alert, Severity
 from domain.errors import JournalError
 from domain.events import AlertReceived, Draft, Envelope, IncidentOpened, IncidentResolved, RunStarted
@@ -90,6 +90,18 @@ async def test_a_first_alert_opens_an_incident_and_starts_a_run_on_its_target(tm
         assert (incident.title, incident.channel, incident.firing) == ("d-a: it crashes", "C1", ("f-a",))
         assert str(run.spec.target) == "shop/deployment/d-a"
         assert run.spec.incident_id == incident.id
+
+
+async def test_a_builds_label_that_is_called_like_a_workloads_does_not_change_what_the_alert_is_about(
+    tmp_path: Path,
+) -> None:
+    build = Target("jenkins", "staging", "shop", "JenkinsJob", "deploy")
+    async with desk(tmp_path) as it:
+        labels = {"namespace": "payments", "deployment": "payments"}
+        [receipt] = await it.receive(replace(alert(), target=build, labels=labels))
+        incident = await it.journal.incident(receipt.incident_id)
+        assert incident is not None
+        assert incident.target == build
 
 
 async def test_a_thousand_alerts_in_ten_groups_are_ten_incidents_and_ten_runs(tmp_path: Path) -> None:
