@@ -292,3 +292,11 @@ CREATE TABLE daily (
   estimated_saved_s INTEGER NOT NULL,
   PRIMARY KEY (workspace, day, kind, outcome)
 ) STRICT, WITHOUT ROWID;
+
+-- The Merkle tree's complete tiles of 256 events; laid as checkpoints are recorded (storage/tiles.py).
+CREATE TABLE tiles (
+  workspace TEXT    NOT NULL,
+  tile      INTEGER NOT NULL,  -- from 0: seq 1 to 256, 257 to 512, …
+  root      BLOB    NOT NULL,
+  PRIMARY KEY (workspace, tile)
+) STRICT, WITHOUT ROWID;
