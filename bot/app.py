@@ -22,7 +22,7 @@ from bot.plane import Plane
 from bot.policy_files import PolicyFiles, announce, read_folder, variables
 from bot.schedule import Job, Schedule
 from domain.decisions import SYSTEM
-from domain.errors import PolicyError, SettingsError
+from domain.errors import BadInput, PolicyError, SettingsError
 from domain.events import Draft, PolicyLoaded, PolicyRejected
 from domain.ports import Chat, Journal, Model
 from handlers import channels, intake, slack_app
@@ -32,6 +32,8 @@ from handlers.lane import Pace
 from handlers.sender import Sender
 from handlers.services import Services
 from handlers.socket_mode import SocketMode
+from policies import noise
+from policies.noise import Noise
 from policies.redaction import Redactor
 from storage.journal import SqliteJournal, open_journal
 
@@ -165,6 +167,7 @@ def _wire(
         default_mode=settings.agent_mode,
         alert_bots=_bots_by_channel(settings, opened.channels),
         policy_problems=lambda: opened.policy.problems,
+        noise=_noise(settings),
     )
     services = Services(
         plane=plane,
@@ -248,6 +251,13 @@ def _model(stack: AsyncExitStack, settings: Settings) -> Model:
     model = connect(key, settings.openai_base_url, settings.openai_model, stream=True)
     stack.push_async_callback(model.aclose)
     return model
+
+
+def _noise(settings: Settings) -> Noise:
+    try:
+        return noise.parse(settings.agent_noise)
+    except BadInput as error:
+        raise SettingsError(f"AGENT_NOISE: {error}") from error
 
 
 def _http_secret(settings: Settings) -> str:

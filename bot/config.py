@@ -77,6 +77,10 @@ class Settings(BaseModel):
     )
     agent_model: str = Field("", description="openai or rules; empty means openai when a key is set")
     agent_workers: int = Field(4, ge=1, le=256, description="Runs that advance at the same time")
+    agent_noise: str = Field(
+        "debounce=10s,max-wait=60s,cooldown=15m,storm=10/5m",
+        description="How long repeated alerts wait, and how many new problems within what time are one storm",
+    )
     agent_environments: str = Field(
         "",
         description="Namespace patterns and their environment: shop=production,staging-*=staging; unlisted is production",

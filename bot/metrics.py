@@ -14,6 +14,12 @@ alerts_received = Counter(
 )
 incidents_opened = Counter("personal_agent_incidents_opened_total", "Incidents opened", ["severity"], registry=REGISTRY)
 incidents_resolved = Counter("personal_agent_incidents_resolved_total", "Incidents resolved", registry=REGISTRY)
+alerts_suppressed = Counter(
+    "personal_agent_alerts_suppressed_total", "Alerts that opened no incident of their own", ["why"], registry=REGISTRY
+)
+alerts_held = Gauge(
+    "personal_agent_alerts_held", "Alerts that wait before they may open an incident", registry=REGISTRY
+)
 runs_started = Counter("personal_agent_runs_started_total", "Runs started", ["origin"], registry=REGISTRY)
 runs_finished = Counter("personal_agent_runs_finished_total", "Runs finished", ["outcome"], registry=REGISTRY)
 run_seconds = Histogram(

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot import brakes, breakglass, delegation, escalation, explain, feedback, metrics, undo, voting
+from bot import brakes, breakglass, delegation, escalation, explain, feedback, maintenance, metrics, undo, voting
 from bot.agent.loop import advance
 from bot.agent.world import World, log
-from bot.incidents import OpenIncidents
-from bot.intake import Intake
+from bot.incidents import OpenIncidents, ResolvedIncidents
+from bot.intake import STORM, Intake
 from bot.narrator import Narrator
 from bot.questions import target_of_question
+from bot.waiting import WaitingAlerts
 from bot.workers import Workers
 from domain.actions import Mode
 from domain.alerts import Alert, Incident
@@ -34,9 +35,11 @@ from domain.events import (
 )
 from domain.feedback import FeedbackGiven
 from domain.fold import fold
+from domain.noise import MaintenanceWindow
 from domain.plane import Question, Receipt, Status
 from domain.runs import RunOutcome, RunSpec, RunStatus
 from policies import brakes as rules
+from policies.noise import MEMORY, Noise
 
 RETRY_SECONDS = 5.0
 """After the journal refused a write: how long a run rests before it is tried again."""
@@ -58,6 +61,7 @@ class Plane:
         default_mode: Mode,
         alert_bots: Callable[[str], Sequence[str]],
         policy_problems: Callable[[], tuple[str, ...]],
+        noise: Noise = Noise(),
     ) -> None:
         self.mode = default_mode
         self.paused = ""
@@ -67,6 +71,8 @@ class Plane:
         self._policy_problems = policy_problems
         self._channel = channel
         self._open = OpenIncidents()
+        self._noise = noise
+        self._windows: tuple[MaintenanceWindow, ...] = ()
         self._workers = Workers(workers, self._advance)
         self._narrator = Narrator(self.world)
         self._background: set[asyncio.Task[None]] = set()
@@ -80,7 +86,19 @@ class Plane:
             self._open.open(incident)
             self._narrator.touch(incident.id)
         metrics.open_incidents.set(len(self._open))
-        self._intake = Intake(
+        self._intake = await self._take_over()
+        for approval in await journal.approvals(pending=True, limit=1000):
+            await self.world.chat.approval(approval)
+        await brakes.settle(self.world)
+        self._narrator.start()
+        self._workers.start()
+        await self._wake_runs()
+
+    async def _take_over(self) -> Intake:
+        """An intake that knows what an earlier one knew: what waits, what was resolved, storms nobody looked into."""
+        journal, now = self.world.journal, self.world.clock()
+        self._windows = tuple(await journal.maintenance(now))
+        intake = Intake(
             journal,
             self._open,
             channel=self._channel,
@@ -88,13 +106,15 @@ class Plane:
             model=self.world.model.name,
             mode=lambda: self.mode,
             clock=self.world.clock,
+            noise=self._noise,
+            resolved=ResolvedIncidents(await journal.resolved_since(now - MEMORY)),
+            waiting=WaitingAlerts(await journal.held()),
+            windows=lambda: self._windows,
         )
-        for approval in await journal.approvals(pending=True, limit=1000):
-            await self.world.chat.approval(approval)
-        await brakes.settle(self.world)
-        self._narrator.start()
-        self._workers.start()
-        await self._wake_runs()
+        storm = self._open.named(STORM)
+        if storm is not None and not await journal.runs(incident_id=storm.incident.id, limit=1):
+            intake.gather(storm.incident.id)
+        return intake
 
     async def stop(self) -> None:
         """Stop working. Whatever was under way goes on from the journal at the next start."""
@@ -114,16 +134,29 @@ class Plane:
     async def receive(self, alerts: Sequence[Alert]) -> Sequence[Receipt]:
         """Alerts from a monitor; durable when this returns."""
         receipts = await self._intake.receive(alerts)
-        for receipt in receipts:
-            if receipt.incident_id:
-                self._narrator.touch(receipt.incident_id)
-            if receipt.run_id:
-                self._workers.enqueue(receipt.run_id)
+        self._follow(receipts)
         metrics.open_incidents.set(len(self._open))
         for incident_id in {receipt.incident_id for receipt in receipts if receipt.incident_id}:
             if self._open.get(incident_id) is None:
                 self._later(self._ceased(incident_id))
         return receipts
+
+    def _follow(self, receipts: Sequence[Receipt]) -> None:
+        """Show what became of alerts, and work on the runs that they start."""
+        for receipt in receipts:
+            if receipt.incident_id:
+                self._narrator.touch(receipt.incident_id)
+            if receipt.run_id:
+                self._workers.enqueue(receipt.run_id)
+            if receipt.run_id and receipt.why:
+                self._later(self.world.chat.notice(receipt.incident_id, "storm", f"🌩️ {receipt.why}"))
+            if receipt.held_until and receipt.repeats:
+                self._later(self._say_again(receipt.repeats, receipt.held_until))
+
+    async def _say_again(self, incident_id: str, until: datetime) -> None:
+        """In the thread of a resolved incident: it fires again, and waits."""
+        text = f"🔁 It fires again. If it still does at {until:%H:%M} UTC, it becomes a new incident."
+        await self.world.chat.notice(incident_id, f"again:{until:%Y%m%dT%H%M}", text)
 
     async def ask(self, question: Question) -> Receipt:
         """A question from a person, in an incident's thread or on its own; asked twice (same key), answered once."""
@@ -249,6 +282,20 @@ class Plane:
         await self.world.journal.append(Draft(ModeChanged(mode), by))
         self.mode = mode
 
+    async def begin_maintenance(self, by: Actor, namespace: str, minutes: int, reason: str) -> MaintenanceWindow:
+        """Until then, alerts of these namespaces open nothing. Raises NotAllowed, BadInput."""
+        window = await maintenance.begin(self.world, by, namespace, minutes, reason)
+        self._windows = (*self._windows, window)
+        return window
+
+    async def end_maintenance(self, by: Actor, window_id: str) -> MaintenanceWindow:
+        """The work is over; what still fires opens incidents now. Raises NotAllowed, BadInput."""
+        window = await maintenance.end(self.world, by, window_id)
+        self._windows = tuple(each for each in self._windows if each.id != window_id)
+        self._intake.hasten(window_id)
+        await self._release()
+        return window
+
     async def reset_breaker(self, by: Actor, scope: str) -> str:
         """Close a circuit breaker: a tool's, or the agent's. Raises NotAllowed, BadInput."""
         return await brakes.reset(self.world, by, scope)
@@ -271,6 +318,8 @@ class Plane:
             running=tuple(await journal.runs(unfinished=True)),
             week=await journal.rollup(now - timedelta(days=7), now),
             brakes=rules.sentences(await journal.brakes(rules.since(now))),
+            maintenance=tuple(await journal.maintenance(now)),
+            held=self._intake.held,
         )
 
     def allowed_bots(self, channel: str) -> Sequence[str]:
@@ -291,7 +340,15 @@ class Plane:
         await escalation.call_people(self.world, now)
         await breakglass.nag(self.world, now)
         await brakes.settle(self.world)
+        await self._release()
         await self._wake_runs()
+
+    async def _release(self) -> None:
+        """Let what has waited long enough open incidents."""
+        now = self.world.clock()
+        self._windows = tuple(window for window in self._windows if window.until > now)
+        self._follow(await self._intake.release())
+        metrics.open_incidents.set(len(self._open))
 
     async def _wake_runs(self) -> None:
         if self.paused:

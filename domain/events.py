@@ -46,6 +46,12 @@ from domain.messages import (
     MessageWanted as MessageWanted,
     SurfaceShown as SurfaceShown,
 )
+from domain.noise import (
+    AlertHeld as AlertHeld,
+    AlertSuppressed as AlertSuppressed,
+    MaintenanceEnded as MaintenanceEnded,
+    MaintenanceStarted as MaintenanceStarted,
+)
 from domain.runs import Answer, RunOutcome, RunSpec, ToolCall, ToolResult
 from domain.work import WorkUnit
 
@@ -85,10 +91,14 @@ class IncidentOpened:
 
 @dataclass(frozen=True)
 class AlertJoined:
-    """An alert joined an open incident: a repeat, another of its group, or one of its alerts ceasing."""
+    """An alert joined an open incident: a repeat, another of its group, or one of its alerts ceasing.
+
+    `storm`: it is a problem of its own that is not looked into alone, because there are too many at once.
+    """
 
     fingerprint: str
     firing: bool
+    storm: bool = False
 
 
 @dataclass(frozen=True)
@@ -353,6 +363,10 @@ Event = (
     | IncidentOpened
     | AlertJoined
     | IncidentResolved
+    | AlertHeld
+    | AlertSuppressed
+    | MaintenanceStarted
+    | MaintenanceEnded
     | RunStarted
     | AnalysisPlanned
     | FindingsReported

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from domain.actions import Mode
@@ -11,6 +12,7 @@ from domain.alerts import Alert, Incident
 from domain.authority import BreakGlass, Delegation
 from domain.decisions import Actor, Approval, ApprovalRequest, Vote
 from domain.feedback import FeedbackGiven
+from domain.noise import MaintenanceWindow
 from domain.ports import RunRow
 from domain.runs import Origin
 from domain.work import Rollup
@@ -30,11 +32,18 @@ class Question:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What became of an alert or a question."""
+    """What became of an alert or a question.
+
+    An alert that waits has no incident yet: it opens one at `held_until` if it still fires. `repeats` is the resolved incident
+    that it is like, `why` the reason in words.
+    """
 
     incident_id: str
     run_id: str = ""
     opened: bool = False
+    held_until: datetime | None = None
+    repeats: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,8 @@ class Status:
     running: tuple[RunRow, ...]
     week: Rollup | None = None
     brakes: tuple[str, ...] = ()
+    maintenance: tuple[MaintenanceWindow, ...] = ()
+    held: int = 0
 
 
 class ControlPlane(Protocol):
@@ -113,6 +124,14 @@ class ControlPlane(Protocol):
 
     async def set_mode(self, by: Actor, mode: Mode) -> None:
         """observe, propose or act. Raises NotAllowed where the setting AGENT_MODE=observe allows nothing else."""
+        ...
+
+    async def begin_maintenance(self, by: Actor, namespace: str, minutes: int, reason: str) -> MaintenanceWindow:
+        """Until then, alerts of these namespaces open nothing. Raises NotAllowed, BadInput."""
+        ...
+
+    async def end_maintenance(self, by: Actor, window_id: str) -> MaintenanceWindow:
+        """The work is over; what still fires opens incidents now. Raises NotAllowed, BadInput."""
         ...
 
     async def reset_breaker(self, by: Actor, scope: str) -> str:

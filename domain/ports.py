@@ -15,6 +15,7 @@ from domain.brakes import Brakes, TrackRecord
 from domain.decisions import Approval, Check
 from domain.events import Draft, Envelope, PayloadReceived
 from domain.feedback import FeedbackGiven, Quality
+from domain.noise import Held, MaintenanceWindow
 from domain.runs import Answer, Run, RunOutcome, RunSpec, RunStatus
 from domain.work import Rollup
 
@@ -92,6 +93,22 @@ class Journal(Protocol):
 
     async def incidents(self, *, open_only: bool = False, limit: int = 50) -> Sequence[Incident]:
         """Incidents, newest first."""
+        ...
+
+    async def resolved_since(self, since: datetime) -> Sequence[Incident]:
+        """Incidents resolved since then, in the order in which they were."""
+        ...
+
+    async def held(self) -> Sequence[Held]:
+        """The alerts that wait before they may open an incident."""
+        ...
+
+    async def maintenance(self, now: datetime) -> Sequence[MaintenanceWindow]:
+        """The maintenance windows that are not over."""
+        ...
+
+    async def noise(self, since: datetime, until: datetime) -> Mapping[str, int]:
+        """Alerts on these days (UTC) that opened no incident of their own, by what became of them."""
         ...
 
     async def run(self, run_id: str) -> RunRow | None:

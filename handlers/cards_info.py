@@ -30,6 +30,11 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("undo", "<run or approval>", "propose to take a change back; it passes policy like any other"),
     ("reset", "<tool|agent>", "close a circuit breaker after you looked at what failed"),
     ("restore", "<tool> <environment>", "let policy decide again what a revert took back"),
+    (
+        "maintenance",
+        "<namespace> <2h> [reason]",
+        "announced work: its alerts open nothing until then; end <id> ends it",
+    ),
     ("mode", "<observe|propose|act>", "how far the agent may go"),
     ("break-glass", "<incident> <minutes> <reason>", "approve alone in an emergency: public, and reviewed afterwards"),
     ("delegate", "<@person 8h|off>", "let somebody else vote in your place for a while"),
@@ -64,7 +69,7 @@ def status(now: Status) -> Body:
         ("Policy", kit.code(now.policy_hash[:12] or "none", 20)),
         ("Now", f"{len(now.open_incidents)} open, {len(now.pending)} waiting for a vote, {len(now.running)} running"),
     ]
-    blocks = [kit.fields(rows), *_policy_problems(now), *_brakes(now)]
+    blocks = [kit.fields(rows), *_policy_problems(now), *_brakes(now), *_quiet(now)]
     text = f"{'Paused. ' if now.paused else ''}Mode {now.mode}; {kit.plural(len(now.open_incidents), 'open incident')}"
     return Body(text, kit.within([*blocks, *_waiting(now.pending), *_incident_rows(now.open_incidents)]))
 
@@ -79,6 +84,18 @@ def _brakes(now: Status) -> Iterator[Block]:
     if now.brakes:
         yield kit.context("🛑 *Brakes that are on*")
         yield kit.listed(now.brakes[:8], limit=400)
+
+
+def _quiet(now: Status) -> Iterator[Block]:
+    for window in now.maintenance[:_MOST]:
+        why = f": {kit.safe(window.reason, 200)}" if window.reason else ""
+        until = kit.when(window.until, "{time}")
+        yield kit.context(
+            f"🔧 *Maintenance* of {kit.code(window.namespace, 60)} until {until}, by {kit.safe(window.by, 60)}{why} "
+            f"({kit.code(window.id, 40)})"
+        )
+    if now.held:
+        yield kit.context(f"🔁 {kit.plural(now.held, 'alert')} held back; what still fires then opens an incident")
 
 
 def _waiting(pending: Sequence[Approval]) -> Iterator[Block]:

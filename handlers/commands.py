@@ -176,6 +176,20 @@ async def _restore(services: Services, body: Payload, rest: str) -> Body:
     return kit_body(await services.plane.restore_autonomy(actor(body), tool, environment.strip()))
 
 
+async def _maintenance(services: Services, body: Payload, rest: str) -> Body:
+    first, _, more = rest.replace("`", "").partition(" ")
+    if first == "end" and more.strip():
+        ended = await services.plane.end_maintenance(actor(body), more.split()[0])
+        return kit_body(f"The maintenance of {ended.namespace} is over. What still fires opens incidents now.")
+    span, _, reason = more.strip().partition(" ")
+    if not first or not span:
+        raise BadInput("Say /agent maintenance <namespace> <2h> [reason], or /agent maintenance end <id>.")
+    window = await services.plane.begin_maintenance(
+        actor(body), first, minutes_of(span), services.redact(reason.strip())
+    )
+    return kit_body(f"Until {window.until:%H:%M} UTC, alerts of {window.namespace} open nothing ({window.id}).")
+
+
 async def _mode(services: Services, body: Payload, rest: str) -> Body:
     names = [mode.value for mode in Mode]
     if rest.lower() not in names:
@@ -205,6 +219,7 @@ _ANSWERS: dict[str, Callable[[Services, Payload, str], Awaitable[Body]]] = {
     "undo": _undo,
     "reset": _reset,
     "restore": _restore,
+    "maintenance": _maintenance,
     "mode": _mode,
     "whoami": _whoami,
     "break-glass": authority.break_glass,
@@ -222,6 +237,14 @@ def period(text: str) -> timedelta:
         raise BadInput("The period is a number and d, h or w: 7d.", field="period")
     unit = {"d": "days", "h": "hours", "w": "weeks"}[match[2] or "d"]
     return timedelta(**{unit: int(match[1])})
+
+
+def minutes_of(text: str) -> int:
+    """90m, 2h, 45. Raises BadInput."""
+    match = re.fullmatch(r"(\d{1,5})([mh]?)", text.strip().lower())
+    if match is None:
+        raise BadInput("The time is a number and m or h: 90m, 2h.", field="minutes")
+    return int(match[1]) * (60 if match[2] == "h" else 1)
 
 
 def action_of(text: str) -> tuple[str, dict[str, Any]]:

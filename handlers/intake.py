@@ -74,7 +74,8 @@ async def _received(plane: ControlPlane, alerts: list[Alert]) -> web.Response:
         answer = _refusal(503, str(error))
         answer.headers["Retry-After"] = "10"
         return answer
-    return web.json_response({"incidents": list(dict.fromkeys(one.incident_id for one in receipts))}, status=202)
+    incidents = dict.fromkeys(one.incident_id for one in receipts if one.incident_id)
+    return web.json_response({"incidents": list(incidents)}, status=202)
 
 
 def parsed(body: bytes, parser: Parser, reading: Reading) -> list[Alert]:

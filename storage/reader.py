@@ -20,6 +20,7 @@ from domain.decisions import Approval
 from domain.errors import JournalError
 from domain.events import Envelope, Event, PayloadReceived
 from domain.feedback import FeedbackGiven, Quality
+from domain.noise import Held, MaintenanceWindow
 from domain.ports import Message, RunRow
 from domain.work import Rollup
 from storage import brakes, decisions, feedback, rollups, rows
@@ -91,6 +92,26 @@ class Reader:
         """Incidents, newest first."""
         where = " AND resolved_at IS NULL" if open_only else ""
         return await self._incidents(f"{where} ORDER BY seq DESC LIMIT ?", limit)
+
+    async def resolved_since(self, since: datetime) -> Sequence[Incident]:
+        """Incidents resolved since then, in the order in which they were."""
+        return await self._incidents(" AND resolved_at >= ? ORDER BY resolved_at", timestamp(since))
+
+    async def held(self) -> Sequence[Held]:
+        """The alerts that wait before they may open an incident."""
+        sql = "SELECT held, since, incident_id FROM held_alerts WHERE workspace = ? ORDER BY since"
+        return await self._all(sql, (), lambda _, row: rows.held(row))
+
+    async def maintenance(self, now: datetime) -> Sequence[MaintenanceWindow]:
+        """The maintenance windows that are not over."""
+        sql = "SELECT announced FROM maintenance WHERE workspace = ? AND until > ? ORDER BY until"
+        return await self._all(sql, (timestamp(now),), lambda _, row: decode(MaintenanceWindow, json.loads(row[0])))
+
+    async def noise(self, since: datetime, until: datetime) -> Mapping[str, int]:
+        """Alerts on these days (UTC) that opened no incident of their own, by what became of them."""
+        sql = "SELECT why, sum(n) FROM noise WHERE workspace = ? AND day >= ? AND day <= ? GROUP BY why"
+        days = (timestamp(since)[:10], timestamp(until)[:10])
+        return dict(await self._all(sql, days, lambda _, row: (str(row[0]), int(row[1]))))
 
     async def run(self, run_id: str) -> RunRow | None:
         """One run's row."""

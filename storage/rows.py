@@ -11,6 +11,7 @@ from domain.alerts import Incident
 from domain.authority import BreakGlass
 from domain.codec import decode, moment
 from domain.decisions import Approval, ApprovalRequest, ApprovalState, Check, Execution, ExecutionOutcome, Vote
+from domain.noise import AlertHeld, Held
 from domain.ports import Message, RunRow
 from domain.runs import RunOutcome, RunSpec, RunStatus
 
@@ -41,6 +42,12 @@ def incident(db: sqlite3.Connection, workspace: str, row: sqlite3.Row) -> Incide
         firing=tuple(name for name, firing in members if firing),
         resolved_at=moment(resolved_at) if resolved_at else None,
     )
+
+
+def held(row: sqlite3.Row) -> Held:
+    """An alert that waits."""
+    event, since, repeats = row
+    return Held(decode(AlertHeld, json.loads(event)), moment(since), repeats)
 
 
 def run(row: sqlite3.Row) -> RunRow:

@@ -16,6 +16,7 @@ CREATE TABLE incidents (
 ) STRICT;
 CREATE INDEX incidents_by_age ON incidents (workspace, seq);
 CREATE INDEX incidents_open ON incidents (workspace, seq) WHERE resolved_at IS NULL;
+CREATE INDEX incidents_resolved ON incidents (workspace, resolved_at) WHERE resolved_at IS NOT NULL;
 CREATE INDEX incidents_by_thread ON incidents (workspace, channel, thread_ts) WHERE thread_ts <> '';
 
 CREATE TABLE incident_alerts (
@@ -29,6 +30,34 @@ CREATE TABLE incident_alerts (
   PRIMARY KEY (workspace, incident_id, fingerprint)
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX one_open_incident_per_alert ON incident_alerts (workspace, fingerprint) WHERE open = 1;
+
+-- Alerts that wait before they may open an incident.
+CREATE TABLE held_alerts (
+  workspace   TEXT    NOT NULL,
+  fingerprint TEXT    NOT NULL,
+  incident_id TEXT    NOT NULL,  -- the resolved one that it repeats
+  since       TEXT    NOT NULL,
+  due         TEXT    NOT NULL,
+  held        TEXT    NOT NULL,  -- JSON: AlertHeld
+  PRIMARY KEY (workspace, fingerprint)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE maintenance (
+  workspace TEXT NOT NULL,
+  id        TEXT NOT NULL,
+  until     TEXT NOT NULL,
+  announced TEXT NOT NULL,  -- JSON: MaintenanceWindow
+  PRIMARY KEY (workspace, id)
+) STRICT, WITHOUT ROWID;
+
+-- Alerts a day (UTC) that opened no incident of their own, by what became of them.
+CREATE TABLE noise (
+  workspace TEXT    NOT NULL,
+  day       TEXT    NOT NULL,
+  why       TEXT    NOT NULL,  -- repeated, grouped, storm, flapping, cooldown, maintenance
+  n         INTEGER NOT NULL,
+  PRIMARY KEY (workspace, day, why)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE runs (
   workspace   TEXT    NOT NULL,

@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from domain.actions import Mode, Target
@@ -14,6 +14,7 @@ from domain.alerts import Alert, Incident, Severity
 from domain.decisions import Actor, Approval, ApprovalRequest, ApprovalState, Verdict, Vote
 from domain.errors import AgentError, BadInput, ChatError, Conflict, NotAllowed
 from domain.events import AlertReceived, Draft, Envelope, FeedbackGiven, IncidentOpened, VoteCast
+from domain.noise import MaintenanceWindow
 from domain.plane import Question, Receipt, Status
 from domain.ports import Chat, Directory, Journal
 
@@ -156,6 +157,16 @@ class FakePlane:
     async def set_mode(self, by: Actor, mode: Mode) -> None:
         self.mode = mode
         self.control.append((by.id, f"mode {mode}"))
+
+    async def begin_maintenance(self, by: Actor, namespace: str, minutes: int, reason: str) -> MaintenanceWindow:
+        self.control.append((by.id, f"maintenance {namespace} {minutes} {reason}"))
+        now = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
+        return MaintenanceWindow("mnt-1", namespace, now, now + timedelta(minutes=minutes), by.id, reason)
+
+    async def end_maintenance(self, by: Actor, window_id: str) -> MaintenanceWindow:
+        self.control.append((by.id, f"maintenance end {window_id}"))
+        now = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
+        return MaintenanceWindow(window_id, "shop", now, now, by.id)
 
     async def reset_breaker(self, by: Actor, scope: str) -> str:
         self.control.append((by.id, f"reset {scope}"))

@@ -15,8 +15,10 @@ from domain.errors import Conflict, JournalError
 from domain.events import (
     AgentPaused,
     AgentResumed,
+    AlertHeld,
     AlertJoined,
     AlertReceived,
+    AlertSuppressed,
     AnalysisPlanned,
     ApprovalClosed,
     ApprovalEscalated,
@@ -39,6 +41,8 @@ from domain.events import (
     FindingsReported,
     IncidentOpened,
     IncidentResolved,
+    MaintenanceEnded,
+    MaintenanceStarted,
     MessageFailed,
     MessageSent,
     MessageWanted,
@@ -64,7 +68,7 @@ from domain.events import (
     event_of,
 )
 from storage.database import projections, run_script, transaction
-from storage.views import approvals, authority, brakes, executions, feedback, incidents, messages, runs, work
+from storage.views import approvals, authority, brakes, executions, feedback, incidents, messages, noise, runs, work
 
 
 def fold(db: sqlite3.Connection, at: Envelope) -> None:
@@ -74,6 +78,8 @@ def fold(db: sqlite3.Connection, at: Envelope) -> None:
             _fold_incident(db, at, at.event)
         case RunStarted() | StepPlanned() | DiagnosisConcluded() | RunFinished():
             _fold_run(db, at, at.event)
+        case AlertHeld() | AlertSuppressed() | MaintenanceStarted() | MaintenanceEnded():
+            _fold_noise(db, at, at.event)
         case (
             ApprovalRequested()
             | VoteCast()
@@ -172,6 +178,23 @@ def _fold_run(
             runs.diagnosed(db, at, event)
         case RunFinished():
             runs.finished(db, at, event)
+        case _:
+            assert_never(event)
+
+
+def _fold_noise(
+    db: sqlite3.Connection, at: Envelope, event: AlertHeld | AlertSuppressed | MaintenanceStarted | MaintenanceEnded
+) -> None:
+    """Alerts that opened no incident, and the times in which they need not."""
+    match event:
+        case AlertHeld():
+            noise.held(db, at, event)
+        case AlertSuppressed():
+            noise.suppressed(db, at, event)
+        case MaintenanceStarted():
+            noise.started(db, at, event)
+        case MaintenanceEnded():
+            noise.ended(db, at, event)
         case _:
             assert_never(event)
 

@@ -6,6 +6,7 @@ import sqlite3
 
 from domain.codec import timestamp
 from domain.events import AlertJoined, Envelope, IncidentOpened
+from storage.views import noise
 from storage.views.rules import must_change, text
 
 
@@ -31,6 +32,7 @@ def opened(db: sqlite3.Connection, at: Envelope, event: IncidentOpened) -> None:
     )
     for place, fingerprint in enumerate(dict.fromkeys((*incident.fingerprints, *incident.firing))):
         _add(db, at, incident.id, fingerprint, place, firing=fingerprint in incident.firing)
+        noise.released(db, at, fingerprint)
 
 
 def joined(db: sqlite3.Connection, at: Envelope, event: AlertJoined) -> None:
@@ -48,6 +50,9 @@ def joined(db: sqlite3.Connection, at: Envelope, event: AlertJoined) -> None:
     )
     if not known.rowcount:
         _add(db, at, at.incident_id, event.fingerprint, 0, firing=event.firing)
+        noise.released(db, at, event.fingerprint)
+    if event.firing:
+        noise.counted(db, at, "storm" if event.storm else "repeated" if known.rowcount else "grouped")
 
 
 def resolved(db: sqlite3.Connection, at: Envelope) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from domain.actions import Mode
-from domain.events import RunStarted
+from domain.alerts import Alert
+from domain.events import AlertHeld, IncidentOpened, MaintenanceStarted, RunStarted
+from domain.noise import Suppression
 from domain.runs import RunOutcome, RunStatus
 from tests.stories.telling import GITA, MARA, Story, telling
 
@@ -73,3 +77,46 @@ async def test_observe_mode_holds_over_a_restart(tmp_path: Path) -> None:
         await story.begin()
         assert (await story.finished()).outcome is RunOutcome.NOT_REMEDIATED
         assert story.changes() == []
+
+
+async def test_announced_maintenance_opens_nothing_until_it_is_ended(tmp_path: Path) -> None:
+    async with telling(tmp_path) as story:
+        await command(story, "maintenance shop", "/agent maintenance <namespace> <2h> [reason]")
+        await command(story, "maintenance shop 3d", "a number and m or h")
+        await command(story, "maintenance shop 2h", "may", who=GITA)
+        await command(story, "maintenance shop 2h a new database", "alerts of shop open nothing")
+        [started] = await story.recorded(MaintenanceStarted)
+        await command(story, "status", "Maintenance", "a new database", started.window.id)
+        await story.begin()
+        held = await story.until(lambda: story.recorded(AlertHeld))
+        assert held[0].why is Suppression.MAINTENANCE
+        assert await story.journal.incidents() == []
+        await command(story, "maintenance end mnt-none", "There is no maintenance window")
+        await command(story, f"maintenance end {started.window.id}", "What still fires opens incidents now")
+        approval = await story.approval()
+        assert approval.request.action.tool == "kubernetes_rollback"
+        assert await story.recorded(IncidentOpened) != []
+
+
+async def test_an_alert_that_comes_back_is_told_in_its_own_thread_and_opens_an_incident_when_its_time_is_up(
+    tmp_path: Path,
+) -> None:
+    slow = Alert("f1", True, "SlowQueue", "alertmanager", datetime.now(UTC), summary="the queue is slow")
+    async with telling(tmp_path) as story:
+        await story.plane.receive([slow])
+        await story.plane.receive([replace(slow, firing=False)])
+        story.watch.ahead = timedelta(minutes=2)
+        await story.plane.receive([slow])
+        said = await story.until(lambda: again(story))
+        assert "If it still does at" in said
+        story.watch.ahead = timedelta(minutes=20)
+        await story.plane.sweep()
+        assert len(await story.journal.incidents(open_only=True)) == 1
+        assert len(await story.journal.incidents()) == 2
+
+
+async def again(story: Story) -> str:
+    """What the thread of the first incident says of its alert firing again."""
+    first = (await story.journal.incidents())[-1]
+    thread = story.stage.workspace.messages(first.channel, first.thread_ts) if first.thread_ts else ()
+    return next((str(message) for message in thread if "It fires again" in str(message)), "")

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bot.incidents import OpenIncidents
-from bot.intake import Intake
+from bot.incidents import OpenIncidents, ResolvedIncidents
+from bot.intake import STORM, Intake
+from bot.waiting import WaitingAlerts
 from domain.actions import Mode, Target
 from domain.alerts import Alert, Severity
 from domain.errors import JournalError
-from domain.events import AlertReceived, Draft, Envelope, IncidentOpened, IncidentResolved, RunStarted
+from domain.events import (
+    AlertHeld,
+    AlertReceived,
+    AlertSuppressed,
+    Draft,
+    Envelope,
+    IncidentOpened,
+    IncidentResolved,
+    RunStarted,
+)
+from domain.noise import MaintenanceWindow, Suppression
 from domain.plane import Receipt
 from storage.journal import SqliteJournal, open_journal
 
@@ -62,9 +73,24 @@ class Desk:
         return [each.event for each in await self.journal.since(0, 100_000) if isinstance(each.event, kinds)]
 
 
+class Time:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = AT
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def passes(self, **span: float) -> None:
+        self.now += timedelta(**span)
+
+
 @asynccontextmanager
-async def desk(folder: Path) -> AsyncIterator[Desk]:
-    async with open_journal(folder / "journal.db", "local") as journal:
+async def desk(
+    folder: Path, time: Callable[[], datetime] = lambda: datetime.now(UTC), windows: Sequence[MaintenanceWindow] = ()
+) -> AsyncIterator[Desk]:
+    async with open_journal(folder / "journal.db", "local", clock=time) as journal:
         disk = FullDisk(journal)
         index = OpenIncidents(await journal.incidents(open_only=True))
         intake = Intake(
@@ -74,7 +100,10 @@ async def desk(folder: Path) -> AsyncIterator[Desk]:
             environment=lambda namespace: "production",
             model="rules",
             mode=lambda: Mode.PROPOSE,
-            clock=lambda: datetime.now(UTC),
+            clock=time,
+            resolved=ResolvedIncidents(await journal.resolved_since(AT - timedelta(days=1))),
+            waiting=WaitingAlerts(await journal.held()),
+            windows=lambda: windows,
         )
         yield Desk(journal, disk, index, intake)
 
@@ -224,3 +253,165 @@ async def test_what_joins_after_a_refused_delivery_is_counted_once(tmp_path: Pat
         incident = await it.journal.incident(first.incident_id)
         assert incident is not None
         assert (incident.alerts, set(incident.firing)) == (2, {"f-a", "f-b"})
+
+
+# --- what waits -------------------------------------------------------------------------------------------------------
+
+
+def warning(name: str = "a", *, firing: bool = True, **more: Any) -> Alert:
+    return alert(name, severity=Severity.WARNING, firing=firing, **more)
+
+
+async def dealt_with(it: Desk, name: str = "a") -> str:
+    """An incident that was opened and resolved."""
+    [receipt] = await it.receive(warning(name))
+    await it.receive(warning(name, firing=False))
+    return receipt.incident_id
+
+
+async def test_a_repeat_waits_and_opens_one_incident_when_its_time_is_up(tmp_path: Path) -> None:
+    time = Time()
+    async with desk(tmp_path, time) as it:
+        earlier = await dealt_with(it)
+        time.passes(minutes=5)
+        [receipt] = await it.receive(warning())
+        assert (receipt.incident_id, receipt.repeats) == ("", earlier)
+        assert receipt.held_until == AT + timedelta(minutes=15)
+        assert await it.intake.release() == []
+        time.passes(minutes=10)
+        [released] = await it.intake.release()
+        assert released.opened
+        assert await it.intake.release() == []
+        assert len(await it.events(IncidentOpened)) == 2
+        assert await it.journal.held() == []
+
+
+async def test_a_repeat_that_ceases_while_it_waits_opens_nothing_and_is_counted(tmp_path: Path) -> None:
+    time = Time()
+    async with desk(tmp_path, time) as it:
+        await dealt_with(it)
+        for _ in range(3):
+            time.passes(minutes=1)
+            await it.receive(warning())
+            await it.receive(warning(firing=False))
+        time.passes(hours=1)
+        assert await it.intake.release() == []
+        assert len(await it.events(IncidentOpened)) == 1
+        assert len(await it.events(AlertReceived)) == 8, "not one alert is lost"
+        assert [event.why for event in await it.events(AlertSuppressed)] == [Suppression.COOLDOWN] * 3
+        assert await it.journal.noise(AT, time.now) == {"cooldown": 3}
+
+
+async def test_an_alert_that_gets_critical_while_it_waits_opens_at_once(tmp_path: Path) -> None:
+    time = Time()
+    async with desk(tmp_path, time) as it:
+        await dealt_with(it)
+        time.passes(minutes=1)
+        await it.receive(warning())
+        [receipt] = await it.receive(alert("a"))
+        assert receipt.opened
+        run = await it.journal.run(receipt.run_id)
+        assert run is not None
+        assert run.spec.model == "rules"
+        time.passes(hours=1)
+        assert await it.intake.release() == []
+
+
+async def test_what_waits_survives_a_restart(tmp_path: Path) -> None:
+    time = Time()
+    async with desk(tmp_path, time) as it:
+        await dealt_with(it)
+        await it.receive(warning())
+    time.passes(minutes=20)
+    async with desk(tmp_path, time) as it:
+        assert it.intake.held == 1
+        [released] = await it.intake.release()
+        assert released.opened
+
+
+async def test_a_refused_delivery_leaves_what_waits_as_it_was(tmp_path: Path) -> None:
+    time = Time()
+    async with desk(tmp_path, time) as it:
+        await dealt_with(it)
+        await it.receive(warning())
+        it.disk.full = True
+        for refused in (warning(firing=False), alert("a"), warning("b")):
+            with pytest.raises(JournalError):
+                await it.receive(refused)
+        time.passes(minutes=20)
+        with pytest.raises(JournalError):
+            await it.intake.release()
+        assert (it.intake.held, len(it.index)) == (1, 0)
+        it.disk.full = False
+        [released] = await it.intake.release()
+        assert released.opened
+
+
+async def test_maintenance_records_and_opens_only_what_still_fires_when_it_is_over(tmp_path: Path) -> None:
+    time = Time()
+    window = MaintenanceWindow("mnt-1", "shop", AT, AT + timedelta(hours=1), "Maria")
+    async with desk(tmp_path, time, (window,)) as it:
+        assert [receipt.incident_id for receipt in await it.receive(alert("a"), alert("b"))] == ["", ""]
+        await it.receive(alert("b", firing=False))
+        time.passes(minutes=59)
+        assert await it.intake.release() == []
+        time.passes(minutes=1)
+        [released] = await it.intake.release()
+        incident = await it.journal.incident(released.incident_id)
+        assert incident is not None
+        assert incident.firing == ("f-a",)
+        assert [event.why for event in await it.events(AlertHeld)] == [Suppression.MAINTENANCE] * 2
+
+
+# --- storms -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_storm_is_a_handful_of_incidents_and_not_one_alert_is_lost(tmp_path: Path) -> None:
+    time = Time()
+    async with desk(tmp_path, time) as it:
+        for start in range(0, 1000, 50):
+            time.passes(seconds=1)
+            labels = {"namespace": "shop", "node": "worker-3"}
+            await it.receive(
+                *(warning(str(n), labels={**labels, "deployment": f"d{n}"}) for n in range(start, start + 50))
+            )
+        incidents = await it.journal.incidents()
+        storm = next(incident for incident in incidents if incident.id.startswith(STORM))
+        assert len(incidents) == 11
+        assert storm.alerts == 990
+        assert len(await it.events(AlertReceived)) == 1000
+        assert (await it.journal.noise(AT, time.now))["storm"] == 989
+        assert len(await it.events(RunStarted)) == 10
+        time.passes(seconds=30)
+        [receipt] = await it.intake.release()
+        run = await it.journal.run(receipt.run_id)
+        assert run is not None
+        assert str(run.spec.target) == "node/worker-3"
+        assert "990 alerts" in run.spec.context
+        assert await it.intake.release() == []
+        assert len(await it.events(RunStarted)) == 11
+
+
+async def test_a_storm_resolves_when_its_last_alert_ceases_and_calm_brings_incidents_back(tmp_path: Path) -> None:
+    time = Time()
+    async with desk(tmp_path, time) as it:
+        await it.receive(*(warning(str(n)) for n in range(12)))
+        await it.receive(*(warning(str(n), firing=False) for n in range(12)))
+        assert [incident.open for incident in await it.journal.incidents()] == [False] * 11
+        time.passes(minutes=6)
+        [receipt] = await it.receive(warning("new"))
+        assert receipt.opened
+        assert not receipt.incident_id.startswith(STORM)
+
+
+async def test_a_refused_storm_leaves_nothing_behind(tmp_path: Path) -> None:
+    time = Time()
+    async with desk(tmp_path, time) as it:
+        it.disk.full = True
+        with pytest.raises(JournalError):
+            await it.receive(*(warning(str(n)) for n in range(30)))
+        assert len(it.index) == 0
+        it.disk.full = False
+        await it.receive(*(warning(str(n)) for n in range(10)))
+        assert len(it.index) == 10
+        assert not any(incident.id.startswith(STORM) for incident in await it.journal.incidents())
