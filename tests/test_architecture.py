@@ -34,7 +34,7 @@ BROAD_EXCEPTS = {
     "policies/redaction.py:json": "what cannot be examined is withheld",
     # undo and raise again: nothing is swallowed
     "storage/journal.py:_write": "every append of the batch that failed is told, with the error",
-    "bot/intake.py:receive": "what was placed in memory is taken back, and the error goes on",
+    "bot/intake.py:_record": "what was placed in memory is taken back, and the error goes on",
     "storage/database.py:transaction": "ROLLBACK, and the error goes on",
 }
 LAZY = {
