@@ -7,9 +7,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from bot import VERSION
 from domain.errors import AgentError, PolicyError, SettingsError
-
-VERSION = "0.1.0"
 
 LAZY = ("serve", "demo", "doctor", "runs", "audit", "policy", "roi", "slack", "db")
 """The modules of bot.commands, each imported only when it is the command."""

@@ -9,18 +9,20 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from aiohttp import ClientSession, web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from bot import metrics, tools, weekly
+from bot import metrics, tools, vitals, weekly
 from bot.agent.world import World, log
 from bot.config import Settings, is_loopback, pairs
+from bot.measure import Measures
 from bot.models.rules import Rules
 from bot.plane import Plane
 from bot.policy_files import PolicyFiles, announce, read_folder, variables
 from bot.schedule import Job, Schedule
+from domain.actions import Effect
 from domain.decisions import SYSTEM
 from domain.errors import BadInput, PolicyError, SettingsError
 from domain.events import Draft, PolicyLoaded, PolicyRejected
@@ -65,6 +67,7 @@ class _Opened:
     channels: Mapping[str, str]
     redactor: Redactor
     model: Model
+    measures: Measures
 
 
 @asynccontextmanager
@@ -75,23 +78,19 @@ async def running(
     async with AsyncExitStack() as stack:
         opened = await _open(stack, settings, clock)
         plane, services = _wire(opened, settings, pace, clock)
-        schedule = Schedule(
-            (
-                Job("expiry sweep", SWEEP_SECONDS, plane.sweep),
-                Job(
-                    "policy reload",
-                    POLICY_SECONDS,
-                    partial(reload_and_say, opened.policy, opened.journal, services.chat),
-                ),
-                Job("weekly message", WEEKLY_SECONDS, partial(_tell_the_week, opened, services, settings, clock)),
-            )
+        jobs = (
+            Job("expiry sweep", SWEEP_SECONDS, plane.sweep),
+            Job("policy reload", POLICY_SECONDS, partial(reload_and_say, opened.policy, opened.journal, services.chat)),
+            Job("weekly message", WEEKLY_SECONDS, partial(_tell_the_week, opened, services, settings, clock)),
         )
+        schedule = Schedule(jobs)
+        _begin_measuring(stack, opened, jobs)
         bolt = slack_app.build(services, opened.slack, signing_secret=_http_secret(settings))
         socket = _socket_mode(settings, bolt, services)
         readiness = _readiness(opened.journal, services.sender, socket, schedule, opened.policy)
         routes = [
             *intake.routes(plane, settings.agent_alert_token.get_secret_value(), services.redact),
-            *_own_routes(readiness),
+            *vitals.routes(readiness, vitals.refresher(opened.measures, plane, Path(settings.agent_database), clock)),
             *([] if socket else [slack_app.events_route(bolt, settings.slack_signing_secret.get_secret_value())]),
         ]
         await plane.start()
@@ -99,6 +98,7 @@ async def running(
         await announce(opened.journal, services.chat)
         await services.sender.start()
         stack.push_async_callback(services.sender.close)
+        await stack.enter_async_context(vitals.watching_the_loop())
         url = await stack.enter_async_context(_serving(routes, settings))
         if socket is not None:
             stack.push_async_callback(socket.close)
@@ -112,6 +112,13 @@ async def running(
         yield App(plane, opened.journal, services, opened.policy, url, readiness)
 
 
+def _begin_measuring(stack: AsyncExitStack, opened: _Opened, jobs: Sequence[Job]) -> None:
+    changing = [tool.name for tool in opened.toolbox.tools if tool.effect is not Effect.READ]
+    models = {opened.model.name, Rules().name}
+    metrics.begin(changing, models, (job.name for job in jobs), vitals.LOGGERS)
+    stack.enter_context(vitals.counting_surprises())
+
+
 async def _tell_the_week(
     opened: _Opened, services: Services, settings: Settings, clock: Callable[[], datetime]
 ) -> None:
@@ -121,17 +128,20 @@ async def _tell_the_week(
 
 
 async def _open(stack: AsyncExitStack, settings: Settings, clock: Callable[[], datetime]) -> _Opened:
-    slack = await _connect_slack(settings, await stack.enter_async_context(slack_app.session()))
+    slack = await _connect_slack(settings, await stack.enter_async_context(slack_app.session(vitals.slack_trace())))
+    measures = Measures()
     journal = await stack.enter_async_context(
-        open_journal(settings.agent_database, slack.identity.team_id, clock=clock)
+        open_journal(settings.agent_database, slack.identity.team_id, clock=clock, watch=measures.committed)
     )
+    await measures.start(journal, clock())
     toolbox = await tools.connect(systems(settings), settings.environment)
     stack.push_async_callback(toolbox.close)
     policy = PolicyFiles(settings.agent_policy, tools.schemas(), variables(settings))
     await reload_policy(policy, journal)
     wanted = [settings.agent_channel, *(channel for channel, _ in _alert_bots(settings))]
     resolved = await channels.resolve(slack.reading, wanted)
-    return _Opened(slack, journal, toolbox, policy, resolved, _redactor(settings), _model(stack, settings))
+    redactor, model = _redactor(settings), _model(stack, settings)
+    return _Opened(slack, journal, toolbox, policy, resolved, redactor, model, measures)
 
 
 def _wire(
@@ -229,7 +239,8 @@ def systems(settings: Settings) -> tools.Systems:
 def _redactor(settings: Settings) -> Redactor:
     """The marks of equal secrets are equal within one deployment: its key is made from a secret that it holds anyway."""
     seed = settings.slack_signing_secret.get_secret_value() or settings.slack_bot_token.get_secret_value()
-    return Redactor(settings.secrets(), hashlib.sha256(b"redaction:" + seed.encode()).digest())
+    key = hashlib.sha256(b"redaction:" + seed.encode()).digest()
+    return Redactor(settings.secrets(), key, lambda kind, count: metrics.redactions.labels(kind).inc(count))
 
 
 async def _connect_slack(settings: Settings, http: ClientSession) -> slack_app.Connection:
@@ -297,7 +308,7 @@ def _warnings(settings: Settings, policy: PolicyFiles, channel: str) -> list[str
 
 @asynccontextmanager
 async def _serving(routes: Sequence[web.RouteDef], settings: Settings) -> AsyncIterator[str]:
-    application = web.Application(client_max_size=2 * 1024 * 1024)
+    application = web.Application(client_max_size=2 * 1024 * 1024, middlewares=[vitals.measured])
     application.add_routes(routes)
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
@@ -313,20 +324,6 @@ async def _serving(routes: Sequence[web.RouteDef], settings: Settings) -> AsyncI
         yield f"http://{host}:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
-
-
-def _own_routes(readiness: Callable[[], Any]) -> list[web.RouteDef]:
-    async def healthz(_: web.Request) -> web.Response:
-        return web.json_response({"alive": True})
-
-    async def readyz(_: web.Request) -> web.Response:
-        problems = await readiness()
-        return web.json_response({"ready": not problems, "problems": problems}, status=503 if problems else 200)
-
-    async def metrics_page(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(metrics.REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-    return [web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics_page)]
 
 
 def _readiness(

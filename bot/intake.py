@@ -83,7 +83,8 @@ class Intake:
     async def receive(self, alerts: Sequence[Alert]) -> list[Receipt]:
         """Record a delivery. Raises JournalError where it could not be made durable; nothing is kept then."""
         delivery = _Delivery(self._clock())
-        receipts = [self._take(self._placed(alert), delivery) for alert in alerts]
+        with metrics.correlate_seconds.time():
+            receipts = [self._take(self._placed(alert), delivery) for alert in alerts]
         await self._record(delivery)
         return receipts
 
@@ -125,7 +126,6 @@ class Intake:
         return replace(alert, target=target) if target.key else alert
 
     def _take(self, alert: Alert, delivery: _Delivery) -> Receipt:
-        metrics.alerts_received.labels(alert.source, "firing" if alert.firing else "resolved").inc()
         entry = self._open.find(alert)
         if entry is not None:
             self._unwait(alert.fingerprint, delivery)
@@ -164,7 +164,6 @@ class Intake:
             self._open.close(incident_id)
             delivery.undo.append(lambda: self._open.reopen(entry))
             self._resolved.add(entry.as_incident(resolved_at=delivery.now))
-            metrics.incidents_resolved.inc()
         return Receipt(incident_id)
 
     def _ceased(self, alert: Alert, delivery: _Delivery) -> Receipt:
@@ -176,7 +175,6 @@ class Intake:
             self._unwait(alert.fingerprint, delivery)
             event = AlertSuppressed(alert.fingerprint, pool.why, f"it ceased by itself; {pool.reason}")
             delivery.drafts.append(Draft(event, actor, pool.previous))
-            metrics.alerts_suppressed.labels(pool.why.value).inc()
         return Receipt("")
 
     # --- waiting --------------------------------------------------------------------------------------------------------
@@ -241,7 +239,6 @@ class Intake:
         delivery.drafts.append(Draft(IncidentOpened(incident), actor, incident.id))
         delivery.drafts.append(Draft(RunStarted(run), actor, incident.id, run.id))
         self._open_in_memory(incident, delivery)
-        metrics.runs_started.labels(Origin.ALERT.value).inc()
         return Receipt(incident.id, run.id, opened=True)
 
     def _incident(self, alert: Alert, alerts: Iterable[Alert]) -> Incident:
@@ -268,7 +265,6 @@ class Intake:
     def _open_in_memory(self, incident: Incident, delivery: _Delivery) -> OpenIncident:
         entry = self._open.open(incident)
         delivery.undo.append(lambda: self._open.close(incident.id))
-        metrics.incidents_opened.labels(incident.severity.value).inc()
         return entry
 
     # --- storms ---------------------------------------------------------------------------------------------------------
@@ -297,7 +293,6 @@ class Intake:
         for alert in rest:
             self._join(entry, alert, delivery, storm=True, known=known)
             self._storm.setdefault(entry.incident.id, Counter()).update(_pointed_at(alert))
-            metrics.alerts_suppressed.labels(Suppression.STORM.value).inc()
         return Receipt(entry.incident.id, opened=bool(len(rest) < len(alerts)))
 
     def gather(self, incident_id: str) -> None:
@@ -331,7 +326,6 @@ class Intake:
             context=said,
         )
         delivery.drafts.append(Draft(RunStarted(spec), SYSTEM, entry.incident.id, spec.id))
-        metrics.runs_started.labels(Origin.ALERT.value).inc()
         return Receipt(entry.incident.id, spec.id, why=said)
 
 

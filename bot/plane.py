@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot import brakes, breakglass, delegation, escalation, explain, feedback, maintenance, metrics, undo, voting
+from bot import brakes, breakglass, delegation, escalation, explain, feedback, maintenance, undo, voting
 from bot.agent.loop import advance
 from bot.agent.world import World, log
 from bot.incidents import OpenIncidents, ResolvedIncidents
@@ -85,7 +85,6 @@ class Plane:
         for incident in await journal.incidents(open_only=True, limit=10_000):
             self._open.open(incident)
             self._narrator.touch(incident.id)
-        metrics.open_incidents.set(len(self._open))
         self._intake = await self._take_over()
         for approval in await journal.approvals(pending=True, limit=1000):
             await self.world.chat.approval(approval)
@@ -135,7 +134,6 @@ class Plane:
         """Alerts from a monitor; durable when this returns."""
         receipts = await self._intake.receive(alerts)
         self._follow(receipts)
-        metrics.open_incidents.set(len(self._open))
         for incident_id in {receipt.incident_id for receipt in receipts if receipt.incident_id}:
             if self._open.get(incident_id) is None:
                 self._later(self._ceased(incident_id))
@@ -187,7 +185,6 @@ class Plane:
         except Conflict:
             return receipt
         await self.world.chat.progress(fold(begun))
-        metrics.runs_started.labels(question.origin.value).inc()
         self._workers.enqueue(run_id)
         return receipt
 
@@ -348,7 +345,6 @@ class Plane:
         now = self.world.clock()
         self._windows = tuple(window for window in self._windows if window.until > now)
         self._follow(await self._intake.release())
-        metrics.open_incidents.set(len(self._open))
 
     async def _wake_runs(self) -> None:
         if self.paused:
@@ -369,7 +365,6 @@ class Plane:
             await self.world.journal.append(Draft(event, SYSTEM, request.incident_id, request.run_id))
         except Conflict:
             return  # somebody decided in the same moment, and that stands
-        metrics.approvals.labels(state.value).inc()
         current = await self.world.journal.approval(request.id)
         if current is not None:
             await self.world.chat.approval(current)
@@ -392,7 +387,6 @@ class Plane:
             log.error("the journal refused a write; the run rests", extra={"run_id": run_id, "reason": str(error)})
             self._later(self._retry(run_id))
         except Exception:  # noqa: BLE001 – the boundary: one run's surprise must not stop the others
-            metrics.errors.labels("run").inc()
             log.exception("a run failed unexpectedly", extra={"run_id": run_id})
             await self._give_up(run_id)
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from bot import metrics
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,13 @@ class Job:
     work: Callable[[], Awaitable[None]]
 
 
+async def _turn(job: Job) -> None:
+    """One turn, measured. What it raises goes to the scheduler, which logs it and comes again."""
+    with metrics.job_failures.labels(job.name).count_exceptions(), metrics.job_seconds.labels(job.name).time():
+        await job.work()
+    metrics.job_success.labels(job.name).set_to_current_time()
+
+
 class Schedule:
     """Jobs on the running loop."""
 
@@ -25,7 +35,7 @@ class Schedule:
         self._scheduler: Any = AsyncIOScheduler(timezone="UTC")
         for job in jobs:
             self._scheduler.add_job(
-                job.work,
+                partial(_turn, job),
                 "interval",
                 seconds=job.every_s,
                 id=job.name,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bot import breakglass, metrics
+from bot import breakglass
 from bot.agent.approve import authority_over, request_for
 from bot.agent.step import decide, is_write, observe
 from bot.agent.world import World
@@ -53,10 +53,6 @@ async def cast(world: World, card: str, vote: Vote, *, channel: str, message_ts:
     except NotAllowed as error:
         await _refused(world, items[0], vote.user, str(error))
         raise
-    for event, (approval, _) in zip(cast, votes, strict=True):
-        if event.closes in (ApprovalState.APPROVED, ApprovalState.DENIED):
-            metrics.approvals.labels(event.closes.value).inc()
-            metrics.approval_seconds.observe((vote.at - approval.request.requested_at).total_seconds())
     current = await world.journal.approval(cast[0].approval_id) or items[0]
     await world.chat.approval(current)
     for glass_id in {event.vote.break_glass for event in cast} - {""}:
@@ -187,7 +183,6 @@ async def _person(world: World, user: str) -> str:
 
 
 async def _refused(world: World, approval: Approval, user: str, reason: str) -> None:
-    metrics.votes_refused.inc()
     await world.journal.append(_draft(approval, VoteRefused(approval.request.id, user, reason), user))
 
 

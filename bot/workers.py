@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 from bot import metrics
@@ -15,7 +16,7 @@ class Workers:
         self._count = count
         self._advance = advance
         self._queue: asyncio.Queue[str] = asyncio.Queue()
-        self._queued: set[str] = set()
+        self._queued: dict[str, float] = {}
         self._active: set[str] = set()
         self._again: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -35,8 +36,9 @@ class Workers:
         if run_id in self._active:
             self._again.add(run_id)
         elif run_id not in self._queued:
-            self._queued.add(run_id)
+            self._queued[run_id] = time.perf_counter()
             self._queue.put_nowait(run_id)
+            metrics.runs_queued.set(len(self._queued))
 
     def busy(self, run_id: str) -> bool:
         """Whether a run is being advanced or about to be."""
@@ -45,7 +47,8 @@ class Workers:
     async def _work(self) -> None:
         while True:
             run_id = await self._queue.get()
-            self._queued.discard(run_id)
+            metrics.queue_seconds.observe(time.perf_counter() - self._queued.pop(run_id))
+            metrics.runs_queued.set(len(self._queued))
             self._active.add(run_id)
             metrics.runs_active.set(len(self._active))
             try:

@@ -52,7 +52,7 @@ from domain.noise import (
     MaintenanceEnded as MaintenanceEnded,
     MaintenanceStarted as MaintenanceStarted,
 )
-from domain.runs import Answer, RunOutcome, RunSpec, ToolCall, ToolResult
+from domain.runs import Answer, RunOutcome, RunSpec, ToolCall, ToolResult, Usage
 from domain.work import WorkUnit
 
 # --- intake -----------------------------------------------------------------------------------------------------------
@@ -156,11 +156,13 @@ class StepPlanned:
 
 @dataclass(frozen=True)
 class ModelFailed:
-    """The model gave nothing usable; the rules go on alone."""
+    """The model gave nothing usable; the rules go on alone. `usage` is what that cost all the same."""
 
     step: int
     model: str
     reason: str
+    took_ms: int = 0
+    usage: Usage = Usage()
 
 
 @dataclass(frozen=True)

@@ -58,8 +58,8 @@ def after(run: Run, envelope: Envelope) -> Run:
         case StepPlanned(step, _, answer):
             run = _with_calls(run, answer.calls, step)
             return replace(run, step=step, answers=(*run.answers, answer), usage=_add(run.usage, answer.usage))
-        case ModelFailed(_, model, reason):
-            return replace(run, model_failure=f"{model}: {reason}")
+        case ModelFailed(_, model, reason, _, usage):
+            return replace(run, model_failure=f"{model}: {reason}", usage=_add(run.usage, usage))
         case DiagnosisConcluded(diagnosis):
             return replace(run, diagnosis=diagnosis, diagnosed_at=envelope.at)
         case RunFinished(outcome, reason, machine_ms):

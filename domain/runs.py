@@ -118,13 +118,17 @@ class Usage:
 
 @dataclass(frozen=True)
 class Answer:
-    """One model turn: words, calls, perhaps a conclusion, and what it used."""
+    """One model turn: words, calls, perhaps a conclusion, and what it used.
+
+    `first_token_ms` is from the request to the first token, where the answer was streamed.
+    """
 
     text: str = ""
     calls: tuple[ToolCall, ...] = ()
     diagnosis: Diagnosis | None = None
     usage: Usage = Usage()
     response_id: str = ""
+    first_token_ms: int | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from aiohttp import ClientSession, ClientTimeout, web
+from aiohttp import ClientSession, ClientTimeout, TraceConfig, web
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.request.async_request import AsyncBoltRequest
@@ -44,9 +44,9 @@ class Connection:
     identity: Identity
 
 
-def session() -> ClientSession:
+def session(*traces: TraceConfig) -> ClientSession:
     """Connections to Slack that stay open between calls; without one, slack_sdk connects anew for each."""
-    return ClientSession(timeout=ClientTimeout(total=_CALL_S))
+    return ClientSession(timeout=ClientTimeout(total=_CALL_S), trace_configs=list(traces))
 
 
 async def connect(bot_token: str, api_url: str = SLACK, http: ClientSession | None = None) -> Connection:

@@ -35,20 +35,18 @@ def remaining(run: Run, now: datetime) -> Remaining:
 
 
 def exhausted(run: Run, now: datetime) -> str:
-    """Which budget is used up, as a sentence, empty while the run may go on.
+    """Which budget is used up (steps, tokens, cost or seconds), empty while the run may go on.
 
     One step is kept back: the last step of a run has no tools, so that it ends in a conclusion.
     """
-    left, budget = remaining(run, now), run.spec.budget
+    left = remaining(run, now)
     if left.steps <= 1:
-        return f"The run has used its {budget.steps} steps."
+        return "steps"
     if left.tokens == 0:
-        return f"The run has used its {budget.tokens} tokens."
+        return "tokens"
     if left.cost_micros == 0 and run.usage.cost_micros:
-        return f"The run has used its {budget.cost_micros / 1e6:.2f} US dollars."
-    if left.seconds == 0:
-        return f"The run has used its {budget.seconds} seconds."
-    return ""
+        return "cost"
+    return "seconds" if left.seconds == 0 else ""
 
 
 def out_of_actions(run: Run) -> str:

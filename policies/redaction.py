@@ -14,7 +14,7 @@ import math
 import re
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -52,9 +52,15 @@ class Redacted:
 
 
 class Redactor:
-    """Takes secrets out. `key` is this deployment's own, `known` are secret values that it holds."""
+    """Takes secrets out. `key` is this deployment's own, `known` are secret values that it holds.
 
-    def __init__(self, known: Iterable[str] = (), key: bytes = b"") -> None:
+    `found` hears how many secrets of a kind were taken out, each time.
+    """
+
+    def __init__(
+        self, known: Iterable[str] = (), key: bytes = b"", found: Callable[[str, int], None] = lambda kind, count: None
+    ) -> None:
+        self._found = found
         self._key = key or hashlib.sha256(b"personal-agent redaction").digest()
         values = {value.strip() for value in known if len(value.strip()) >= MIN_KNOWN}
         self._known = tuple(
@@ -86,8 +92,9 @@ class Redactor:
         except Exception:  # noqa: BLE001 – as above
             return WITHHELD, 1
 
-    def mask(self, kind: str, value: str) -> str:
-        """What stands for a secret value."""
+    def mask(self, kind: str, value: str, count: int = 1) -> str:
+        """What stands for a secret value, in `count` places."""
+        self._found(kind, count)
         return (
             f"[secret:{kind}:{hmac.new(self._key, value.encode('utf-8', 'replace'), hashlib.sha256).hexdigest()[:4]}]"
         )
@@ -119,7 +126,7 @@ class Redactor:
         for form, value in self._known:
             if form in text:
                 found += text.count(form)
-                text = text.replace(form, self.mask("known", value))
+                text = text.replace(form, self.mask("known", value, text.count(form)))
         if "PRIVATE" in text:
             text, hits = self._sub(PRIVATE_KEY.kind, PRIVATE_KEY.regex, text)
             found += hits

@@ -33,14 +33,30 @@ _UNFIT = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingErr
 Head = tuple[int, str]
 
 
+class Commit(NamedTuple):
+    """What one transaction of the writer came to: the events it recorded, and how long each append waited for it (seconds).
+
+    `refused` appends met a Conflict or a body that cannot be recorded, `failed` ones a disk that did not take them.
+    """
+
+    envelopes: Sequence[Envelope]
+    waited_s: Sequence[float]
+    refused: int = 0
+    failed: int = 0
+
+
 @asynccontextmanager
 async def open_journal(
-    path: str | Path, workspace: str, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    path: str | Path,
+    workspace: str,
+    *,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    watch: Callable[[Commit], None] = lambda _: None,
 ) -> AsyncIterator[SqliteJournal]:
     """Open, migrate and own a workspace's journal; closed, with everything appended on disk, on the way out.
 
-    Raises JournalError where the file cannot be used or another process owns it, NewerDatabase where a newer version
-    wrote it.
+    `watch` is called after every transaction, in order and without loss; what it raises disturbs no append.
+    Raises JournalError where the file cannot be used or another process owns it, NewerDatabase where a newer version wrote it.
     """
     path = Path(path)
     with owned(path):
@@ -48,7 +64,7 @@ async def open_journal(
             async with Connection(path.absolute().as_uri()) as writing:
                 await writing.run(lambda db: _lay(db, path))
                 async with Connection(read_only(path)) as reading:
-                    journal = SqliteJournal(writing, reading, workspace, clock)
+                    journal = SqliteJournal(writing, reading, workspace, clock, watch)
                     try:
                         yield journal
                     finally:
@@ -92,16 +108,25 @@ class _Append(NamedTuple):
 
     entries: list[_Entry]
     at: datetime
+    began: float
     done: asyncio.Future[Sequence[Envelope]]
 
 
 class SqliteJournal(Reader):
     """The Journal port on SQLite."""
 
-    def __init__(self, writing: Connection, reading: Connection, workspace: str, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        writing: Connection,
+        reading: Connection,
+        workspace: str,
+        clock: Callable[[], datetime],
+        watch: Callable[[Commit], None] = lambda _: None,
+    ) -> None:
         super().__init__(reading, workspace)
         self._writing = writing
         self._clock = clock
+        self._watch = watch
         self._waiting: deque[_Append] = deque()
         self._work = asyncio.Event()
         self._closing = False
@@ -119,7 +144,8 @@ class SqliteJournal(Reader):
         if self._closing:
             raise JournalError("the journal is closed")
         entries = [_entry(draft) for draft in drafts]
-        append = _Append(entries, self._clock(), asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        append = _Append(entries, self._clock(), loop.time(), loop.create_future())
         self._waiting.append(append)
         self._work.set()
         return await append.done
@@ -159,14 +185,17 @@ class SqliteJournal(Reader):
                 await self._write(batch)
 
     async def _write(self, batch: list[_Append]) -> None:
+        loop = asyncio.get_running_loop()
         try:
             self._head, outcomes = await self._writing.run(
                 partial(_record, workspace=self._workspace, head=self._head, batch=batch)
             )
         except Exception as error:  # noqa: BLE001 – whatever it is, whoever waits for this commit has to hear of it
             self._head = None  # read again from the disk, which knows what is there
+            loop.call_soon(self._watch, Commit((), (), failed=len(batch)))
             _refuse(batch, error)
             return
+        loop.call_soon(self._watch, _commit(batch, outcomes, loop.time()))
         for append, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, AgentError):
                 _refuse([append], outcome)
@@ -175,6 +204,12 @@ class SqliteJournal(Reader):
                 append.done.set_result(outcome)
             for subscription in self._subscribers:
                 subscription.put(outcome)
+
+
+def _commit(batch: list[_Append], outcomes: list[Sequence[Envelope] | AgentError], now: float) -> Commit:
+    recorded = [outcome for outcome in outcomes if not isinstance(outcome, AgentError)]
+    envelopes = [envelope for one in recorded for envelope in one]
+    return Commit(envelopes, [now - append.began for append in batch], refused=len(outcomes) - len(recorded))
 
 
 def _refuse(batch: list[_Append], error: BaseException) -> None:

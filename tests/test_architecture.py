@@ -59,7 +59,7 @@ AT_HOME = {
     "aiosqlite": "storage/",
     "sqlite3": "storage/",
     "apscheduler": "bot/schedule.py",
-    "prometheus_client": ("bot/metrics.py", "bot/app.py"),
+    "prometheus_client": "bot/metrics.py",
     "openai": ("bot/models/openai.py", "bot/commands/doctor.py"),
     "dotenv": "bot/config.py",
     "cel_expr_python": "policies/",

@@ -165,7 +165,7 @@ def test_every_address_of_the_http_server_is_documented() -> None:
     assert named == {f"/alerts/{name}" for name in SOURCES}
     for path in ("/healthz", "/readyz", "/metrics", "/slack/events"):
         assert f"{path}`" in text("docs/operations.md")
-        assert f'"{path}"' in text("bot/app.py") + text("handlers/slack_app.py")
+        assert f'"{path}"' in text("bot/vitals.py") + text("handlers/slack_app.py")
 
 
 def test_the_budgets_in_the_operators_guide_are_the_budgets() -> None:

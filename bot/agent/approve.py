@@ -130,6 +130,7 @@ async def recheck(journey: Journey, call: Call, tool: WriteTool) -> Blocked | Ac
     except ToolError as error:
         return Blocked(f"the target could not be looked at again: {error}", ApprovalState.CANCELLED)
     if spent := budget.out_of_actions(journey.run):
+        metrics.budget_stops.labels("actions").inc()
         return Blocked(spent.rstrip("."), ApprovalState.CANCELLED)
     situation, decision = await decide(world, journey.run, action)
     if decision.outcome is Outcome.DENY:
@@ -151,7 +152,6 @@ async def close(journey: Journey, call: Call, blocked: Blocked) -> None:
         return
     request = call.approval.request
     await journey.record(ApprovalClosed(request.id, blocked.state, blocked.reason))
-    metrics.approvals.labels(blocked.state.value).inc()
     await show(journey, call)
     if blocked.again:
         await ask_again(journey, call, blocked.reason)

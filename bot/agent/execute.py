@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 
-from bot import metrics
 from bot.agent.world import Journey
 from domain.actions import Action, digest
 from domain.canonical import digest_of
@@ -107,7 +106,6 @@ async def verify(journey: Journey, execution: Execution, tool: WriteTool) -> Non
         probe = await _probe(tool, execution.action)
     took = round((time.perf_counter() - began) * 1000)
     kind = VerificationPassed if probe.passed else VerificationFailed
-    metrics.verifications.labels("passed" if probe.passed else "failed").inc()
     await journey.record(kind(execution.id, probe.checks, took))
 
 
@@ -137,7 +135,6 @@ async def _after_a_refusal(execution: Execution, tool: WriteTool, sentence: str)
 
 async def _finish(journey: Journey, execution: Execution, outcome: ExecutionOutcome, detail: str, began: float) -> None:
     detail = journey.world.redactor.text(detail).text
-    metrics.executions.labels(execution.action.tool, outcome.value).inc()
     await journey.record(ExecutionFinished(execution.id, outcome, detail, round((time.perf_counter() - began) * 1000)))
 
 

@@ -183,9 +183,7 @@ class _Passage:
                 findings = await analyze(spec.target, spec.alert, self._analyzer_read)
         except TimeoutError:
             findings = ()
-        took = round((time.perf_counter() - began) * 1000)
-        metrics.first_finding_seconds.observe(took / 1000)
-        await self.journey.record(FindingsReported(findings, took))
+        await self.journey.record(FindingsReported(findings, _ms(began)))
         await self.show(final=True)
 
     async def _analyzer_read(self, name: str, arguments: Mapping[str, Any]) -> Reading:
@@ -262,6 +260,7 @@ class _Passage:
     async def _still_allowed(self, call: Call, action: Action) -> bool:
         """An allow is as old as its decision: other changes, a pause or a restart may lie between. Else that is recorded."""
         if refusal := budget.out_of_actions(self.run):
+            metrics.budget_stops.labels("actions").inc()
             await self.journey.record(failed(call.call, refusal))
             return False
         _, decision = await decide(self.world, self.run, action)
@@ -299,6 +298,10 @@ class _Passage:
         """The next step. Out of budget means no tools: it must conclude; a model that fails is replaced by the rules."""
         model, step = self.world.model_of(self.run), self.run.step + 1
         spent = budget.exhausted(self.run, self.world.clock())
+        if (
+            spent and not self.run.model_failure
+        ):  # where the model did not conclude, the rules are asked in the same place
+            metrics.budget_stops.labels(spent).inc()
         request = model.request(self.run, () if spent else self._offers)
         await self.journey.record(
             ModelAsked(step, request.model, request.messages, request.tools_hash, request.request_hash)
@@ -309,23 +312,17 @@ class _Passage:
                 answer = await request.send()
         except (ModelError, TimeoutError) as error:
             reason = str(error) or f"did not answer within {self.world.model_seconds:.0f} s"
-            metrics.model_seconds.labels(model.name, "error").observe(time.perf_counter() - began)
             log.warning("the model failed", extra={"run_id": self.run.id, "model": model.name, "reason": reason})
-            await self.journey.record(ModelFailed(step, model.name, self.world.redactor.text(reason).text))
+            await self.journey.record(ModelFailed(step, model.name, self.world.redactor.text(reason).text, _ms(began)))
             return
-        took = time.perf_counter() - began
-        metrics.model_seconds.labels(model.name, "ok").observe(took)
-        metrics.model_tokens.labels(model.name, "input").inc(answer.usage.input_tokens)
-        metrics.model_tokens.labels(model.name, "output").inc(answer.usage.output_tokens)
-        metrics.model_cost.labels(model.name).inc(answer.usage.cost_micros / 1_000_000)
+        took = _ms(began)
         answer = self._safe(answer, step, offered=not spent)
         if not answer.calls and answer.diagnosis is None:
-            await self.journey.record(
-                ModelFailed(step, model.name, "neither called a tool that it was offered nor concluded")
-            )
+            reason = "neither called a tool that it was offered nor concluded"
+            await self.journey.record(ModelFailed(step, model.name, reason, took, answer.usage))
             return
         # held: the next append is the decisions on its calls, or the run's end
-        self.journey.hold(StepPlanned(step, model.name, answer, round(took * 1000)))
+        self.journey.hold(StepPlanned(step, model.name, answer, took))
         if answer.diagnosis is not None:
             await self.journey.record(DiagnosisConcluded(answer.diagnosis))
 
@@ -343,11 +340,14 @@ class _Passage:
         now, run = self.world.clock(), self.run
         spent = round(budget.machine_time(run, now).total_seconds() * 1000)
         await self.journey.record(RunFinished(outcome, reason, spent), WorkUnitRecorded(work_unit(run, outcome, now)))
-        metrics.runs_finished.labels(outcome.value).inc()
-        metrics.run_seconds.observe(spent / 1000)
         await self.world.chat.diagnosis(self.run)
 
 
 async def _together(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     """What each comes to, all at the same time. One alone, the usual case, needs no task and no turn of the event loop."""
     return [await works[0]] if len(works) == 1 else await asyncio.gather(*works)
+
+
+def _ms(began: float) -> int:
+    """Milliseconds since a reading of the performance counter."""
+    return round((time.perf_counter() - began) * 1000)

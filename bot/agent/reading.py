@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from bot import metrics
 from bot.agent.world import World
 from domain.canonical import plain
 from domain.errors import ToolError
@@ -40,14 +39,13 @@ async def read(
     data, redactions = world.redactor.json(data)
     full = tool.render(data)
     text = cut(full, TEXT_BUDGET)
-    took = _observe(tool.name, "ok", began)
     return ToolResult(
         call_id,
         tool.name,
         ok=True,
         text=text,
         data=data,
-        took_ms=took,
+        took_ms=_ms(began),
         redactions=redactions,
         arguments=arguments,
         cut=text != full,
@@ -69,12 +67,9 @@ def cut(text: str, budget: int) -> str:
 
 
 def _failed(call_id: str, tool: str, arguments: Mapping[str, Any], sentence: str, began: float) -> ToolResult:
-    took = _observe(tool, "error", began)
     text = f"{tool} failed: {sentence}"
-    return ToolResult(call_id, tool, ok=False, text=text, took_ms=took, arguments=arguments)
+    return ToolResult(call_id, tool, ok=False, text=text, took_ms=_ms(began), arguments=arguments)
 
 
-def _observe(tool: str, outcome: str, began: float) -> int:
-    took = time.perf_counter() - began
-    metrics.tool_seconds.labels(tool, outcome).observe(took)
-    return round(took * 1000)
+def _ms(began: float) -> int:
+    return round((time.perf_counter() - began) * 1000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeGuard
@@ -44,8 +45,10 @@ async def propose(journey: Journey, call: Call) -> list[Event]:
             action = await observe(action, tool)
         except ToolError as error:
             return [failed(asked, f"{asked.tool} cannot be proposed: {journey.world.redactor.text(str(error)).text}")]
-        refusal = budget.out_of_actions(journey.run) or await memory.said_already(journey, action)
-        if refusal:
+        if refusal := budget.out_of_actions(journey.run):
+            metrics.budget_stops.labels("actions").inc()
+            return [_refused(asked, refusal)]
+        if refusal := await memory.said_already(journey, action):
             return [_refused(asked, refusal)]
     return await decided(journey, asked, action)
 
@@ -75,7 +78,7 @@ async def observe(action: Action, tool: WriteTool) -> Action:
 
 async def decide(world: World, run: Run, action: Action) -> tuple[Mapping[str, Any], Decision]:
     """The gate's answer with the whole server-computed input. The mode's and the brakes' floor is on top of policy."""
-    policy, now = world.policy(), world.clock()
+    began, policy, now = time.perf_counter(), world.policy(), world.clock()
     reading, against = action.effect is Effect.READ, await brakes.against(world, run, action)
     rates = {} if reading else await world.journal.rates(action.target.key, rules.since(now))
     trust = {} if reading else await world.journal.trust(action.tool, action.target.environment)
@@ -93,7 +96,7 @@ async def decide(world: World, run: Run, action: Action) -> tuple[Mapping[str, A
     )
     decision = gate.under_mode(gate.decide(policy, situation), world.mode(), action, policy)
     decision = rules.braked(decision, against.brakes, against.acted, action, policy)
-    metrics.decisions.labels(decision.outcome.value, action.effect.value).inc()
+    metrics.decision_seconds.observe(time.perf_counter() - began)
     return situation, decision
 
 

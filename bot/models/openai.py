@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -103,9 +104,10 @@ class OpenAIModel:
         import openai
 
         options: Any = {"headers": {"Content-Type": "application/json"}}
+        first_ms: int | None = None
         try:
             if self._stream:
-                completion = await self._streamed(body, options)
+                completion, first_ms = await self._streamed(body, options)
             else:
                 response = await self._client.post(
                     "/chat/completions", content=body, cast_to=httpx2.Response, options=options
@@ -123,12 +125,14 @@ class OpenAIModel:
             raise ModelError("could not be reached") from error
         except (httpx2.HTTPError, ValueError, RecursionError) as error:
             raise ModelError("answered with something that is not a chat completion") from error
-        return read_completion(completion, self.name, run)
+        return replace(read_completion(completion, self.name, run), first_token_ms=first_ms)
 
-    async def _streamed(self, body: bytes, options: Any) -> Any:
+    async def _streamed(self, body: bytes, options: Any) -> tuple[Any, int | None]:
+        """The completion, and after how many milliseconds its first token came (None: it was not streamed after all)."""
         from openai import AsyncStream
         from openai.types.chat import ChatCompletionChunk
 
+        began, first_ms = time.perf_counter(), None
         stream = await self._client.post(
             "/chat/completions",
             content=body,
@@ -138,13 +142,14 @@ class OpenAIModel:
             stream_cls=AsyncStream[ChatCompletionChunk],
         )
         if "text/event-stream" not in stream.response.headers.get("content-type", ""):
-            return json.loads(await stream.response.aread())
+            return json.loads(await stream.response.aread()), None
         gathered: dict[str, Any] = {"choices": [{"message": {"content": "", "tool_calls": {}}}], "usage": None}
         async for chunk in stream:
-            _gather(gathered, chunk.model_dump(exclude_none=True))
+            if _gather(gathered, chunk.model_dump(exclude_none=True)) and first_ms is None:
+                first_ms = round((time.perf_counter() - began) * 1000)
         message = gathered["choices"][0]["message"]
         message["tool_calls"] = [message["tool_calls"][index] for index in sorted(message["tool_calls"])]
-        return gathered
+        return gathered, first_ms
 
 
 def connect(api_key: str, base_url: str, model: str, *, stream: bool = False) -> OpenAIModel:
@@ -299,12 +304,15 @@ def _status_sentence(error: openai.APIStatusError) -> str:
     return known.get(error.status_code, f"answered with HTTP {error.status_code}")
 
 
-def _gather(gathered: dict[str, Any], chunk: Mapping[str, Any]) -> None:
+def _gather(gathered: dict[str, Any], chunk: Mapping[str, Any]) -> bool:
+    """Add a chunk; whether it brought anything of the answer itself."""
+    brought = False
     gathered["id"] = chunk.get("id") or gathered.get("id")
     gathered["usage"] = chunk.get("usage") or gathered["usage"]
     message = gathered["choices"][0]["message"]
     for choice in chunk.get("choices", ())[:1]:
         delta = choice.get("delta", {})
+        brought = bool(delta.get("content") or delta.get("tool_calls"))
         message["content"] += delta.get("content") or ""
         for part in delta.get("tool_calls", ()):
             call = message["tool_calls"].setdefault(
@@ -314,3 +322,4 @@ def _gather(gathered: dict[str, Any], chunk: Mapping[str, Any]) -> None:
             function = part.get("function", {})
             call["function"]["name"] += function.get("name") or ""
             call["function"]["arguments"] += function.get("arguments") or ""
+    return brought

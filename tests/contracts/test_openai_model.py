@@ -83,10 +83,14 @@ async def test_a_model_reads_in_parallel_and_concludes_with_the_evidence_that_it
 async def test_tokens_are_counted_and_a_model_without_a_price_says_so(tmp_path: Path, stream: bool) -> None:
     async with served(tmp_path, script(call(LOOK_A), call(("conclude", CONCLUSION))), stream=stream) as (spot, _):
         run = await spot.advance()
-        used = [event.answer.usage for event in await spot.events(StepPlanned)]
+        steps = await spot.events(StepPlanned)
+        used = [event.answer.usage for event in steps]
         assert all(each.input_tokens and each.output_tokens for each in used)
         assert run.usage.input_tokens == sum(each.input_tokens for each in used)
         assert (run.usage.priced, run.usage.cost_micros) == (False, 0)
+        for step in steps:  # the first token of an answer is known where it was streamed
+            first = step.answer.first_token_ms
+            assert first is None if not stream else first is not None and 0 <= first <= step.took_ms
 
 
 async def test_a_priced_model_costs_what_its_tokens_cost(tmp_path: Path) -> None:

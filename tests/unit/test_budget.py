@@ -45,14 +45,14 @@ def test_a_fresh_run_may_go_on() -> None:
 
 def test_the_last_step_is_kept_for_the_conclusion() -> None:
     assert budget.exhausted(run(step=3), NOW) == ""
-    assert budget.exhausted(run(step=4), NOW) == "The run has used its 5 steps."
+    assert budget.exhausted(run(step=4), NOW) == "steps"
 
 
 def test_tokens_money_and_time_end_a_run() -> None:
-    assert "1000 tokens" in budget.exhausted(run(usage=Usage(600, 400)), NOW)
-    assert "0.00 US dollars" in budget.exhausted(run(usage=Usage(1, 1, cost_micros=500)), NOW)
+    assert budget.exhausted(run(usage=Usage(600, 400)), NOW) == "tokens"
+    assert budget.exhausted(run(usage=Usage(1, 1, cost_micros=500)), NOW) == "cost"
     assert budget.exhausted(run(), later(59)) == ""
-    assert "60 seconds" in budget.exhausted(run(), later(60))
+    assert budget.exhausted(run(), later(60)) == "seconds"
 
 
 def test_nothing_remaining_is_ever_negative() -> None:

@@ -40,6 +40,7 @@ from domain.events import (
     WorkUnitRecorded,
 )
 from domain.runs import Answer, Budget, Call, Run, RunOutcome, RunStatus, ToolCall, ToolResult, Usage
+from tests.scraping import page
 from tests.slack_harness import request_of
 from tests.unit.journeys import (
     ALLOWING,
@@ -285,24 +286,30 @@ def looking_on(run: Run) -> Answer:
 
 
 @pytest.mark.parametrize(
-    ("budget", "with_tools"),
+    ("name", "budget", "with_tools"),
     [
-        (Budget(steps=3), 2),
-        (Budget(tokens=250), 3),
-        (Budget(cost_micros=100), 2),
-        (Budget(seconds=0), 0),
+        ("steps", Budget(steps=3), 2),
+        ("tokens", Budget(tokens=250), 3),
+        ("cost", Budget(cost_micros=100), 2),
+        ("seconds", Budget(seconds=0), 0),
     ],
-    ids=["steps", "tokens", "money", "time"],
 )
 async def test_at_the_end_of_a_budget_no_tools_are_offered_and_the_run_concludes(
-    tmp_path: Path, budget: Budget, with_tools: int
+    tmp_path: Path, name: str, budget: Budget, with_tools: int
 ) -> None:
+    before = stops(name)
     async with place(tmp_path, *[looking_on] * 10, budget=budget) as spot:
         run = await spot.advance()
         assert spot.model.offered == [("look", "turn")] * with_tools + [()]
         assert len(spot.plant.reads) == with_tools
         assert (run.status, run.diagnosis and run.diagnosis.by) == (RunStatus.FINISHED, "rules")
         assert "neither called a tool that it was offered nor concluded" in run.model_failure
+    assert stops(name) - before == 1
+
+
+def stops(budget: str) -> float:
+    """How often this budget stopped a run so far."""
+    return page()("budget_stops_total", budget=budget)
 
 
 async def test_a_model_that_concludes_on_its_last_step_is_believed(tmp_path: Path) -> None:
@@ -315,11 +322,13 @@ async def test_a_model_that_concludes_on_its_last_step_is_believed(tmp_path: Pat
 
 async def test_a_run_may_make_no_more_changes_than_its_budget_also_within_one_turn(tmp_path: Path) -> None:
     turn = calling(TURN_A, ("turn", '{"name":"b","to":1}'), ("turn", '{"name":"b","to":2}'))
+    before = stops("actions")
     async with place(tmp_path, turn, concluded(), policy=ALLOWING, budget=Budget(actions=1)) as spot:
         spot.mode = type(spot.mode).ACT
         await spot.advance()
         assert spot.plant.executed == [("a", 1)]
         assert (await answers(spot)).count("This run has made its 1 changes.") == 2
+    assert stops("actions") - before == 2
 
 
 async def test_a_second_change_beyond_the_budget_is_refused_at_its_proposal(tmp_path: Path) -> None:

@@ -48,6 +48,14 @@ def test_only_the_value_is_masked_and_everything_is_counted() -> None:
     assert redacted.text.endswith(" c")
 
 
+def test_what_is_taken_out_is_told_by_kind() -> None:
+    told: list[tuple[str, int]] = []
+    redactor = Redactor(["xoxb-known"], found=lambda kind, count: told.append((kind, count)))
+    redactor.json({"a": "xoxb-known and xoxb-known", "b": "password=hunter22x", "c": "nothing"})
+    redactor.json({"kind": "Secret", "data": {"k": "dg=="}})
+    assert told == [("known", 2), ("named", 1), ("secret-data", 1)]
+
+
 @pytest.mark.parametrize("value", ["our-signing-value", "xoxb-known"])
 def test_known_values_are_found_raw_in_base64_at_any_offset_and_url_encoded(value: str) -> None:
     assert value not in masked(f"x{value}y")
