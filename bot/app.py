@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -81,7 +81,7 @@ async def running(
         jobs = (
             Job("expiry sweep", SWEEP_SECONDS, plane.sweep),
             Job("policy reload", POLICY_SECONDS, partial(reload_and_say, opened.policy, opened.journal, services.chat)),
-            Job("weekly message", WEEKLY_SECONDS, partial(_tell_the_week, opened, services, settings, clock)),
+            *_weekly_job(opened, services, settings, clock),
         )
         schedule = Schedule(jobs)
         _begin_measuring(stack, opened, jobs)
@@ -119,12 +119,21 @@ def _begin_measuring(stack: AsyncExitStack, opened: _Opened, jobs: Sequence[Job]
     stack.enter_context(vitals.counting_surprises())
 
 
-async def _tell_the_week(
+def _weekly_job(
     opened: _Opened, services: Services, settings: Settings, clock: Callable[[], datetime]
-) -> None:
-    with suppress(PolicyError):  # a folder that cannot be read has a notice of its own
-        files = read_folder(settings.agent_policy)
-        await weekly.tell(opened.journal, services.chat, clock(), files, tools.schemas(), variables(settings))
+) -> Iterator[Job]:
+    appointment = settings.weekly
+    if appointment is None:
+        return
+
+    async def tell() -> None:
+        with suppress(PolicyError):  # a folder that cannot be read has a notice of its own
+            files = read_folder(settings.agent_policy)
+            await weekly.tell(
+                opened.journal, services.chat, clock(), appointment, files, tools.schemas(), variables(settings)
+            )
+
+    yield Job("weekly message", WEEKLY_SECONDS, tell, appointment)
 
 
 async def _open(stack: AsyncExitStack, settings: Settings, clock: Callable[[], datetime]) -> _Opened:

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from domain.actions import Mode
 from domain.errors import SettingsError
+from domain.weeks import Appointment, appointment
 
 
 class Settings(BaseModel):
@@ -85,6 +86,10 @@ class Settings(BaseModel):
         "",
         description="Namespace patterns and their environment: shop=production,staging-*=staging; unlisted is production",
     )
+    agent_weekly: str = Field(
+        "mon 09:00 UTC",
+        description="When the weekly message comes: a weekday, a time and a time zone (mon 09:00 Europe/Berlin); or off",
+    )
 
     @field_validator("slack_api_url")
     @classmethod
@@ -107,6 +112,12 @@ class Settings(BaseModel):
         pairs(value)
         return value
 
+    @field_validator("agent_weekly")
+    @classmethod
+    def _week_parses(cls, value: str) -> str:
+        appointment(value)
+        return value
+
     @model_validator(mode="after")
     def _webhooks_are_guarded(self) -> Settings:
         if not is_loopback(self.agent_host) and not self.agent_alert_token.get_secret_value():
@@ -119,6 +130,11 @@ class Settings(BaseModel):
     def model(self) -> str:
         """`openai` or `rules`."""
         return self.agent_model or ("openai" if self.openai_api_key.get_secret_value() else "rules")
+
+    @property
+    def weekly(self) -> Appointment | None:
+        """When the weekly message comes; None where none is wanted."""
+        return appointment(self.agent_weekly)
 
     @property
     def approvers(self) -> tuple[str, ...]:

@@ -1,24 +1,47 @@
-"""The clock's work: the expiry sweep and the policy reload, by APScheduler. Each job may fail without stopping the others."""
+"""The clock's work, by APScheduler: what is done every so often, and what is due weekly in somebody's time zone.
+
+Each job may fail without stopping the others. Nothing that must not be lost rests on it: a job asks the journal what is due.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.combining import OrTrigger
+from apscheduler.triggers.interval import IntervalTrigger
 
 from bot import metrics
+from domain.weeks import Appointment
 
 
 @dataclass(frozen=True)
 class Job:
-    """Something done every so many seconds; a run that is still under way is not started again."""
+    """Something done every so many seconds; a run that is still under way is not started again.
+
+    With `weekly` also at that moment of each week, and at the start: what came due while nobody was there is made up for.
+    """
 
     name: str
     every_s: float
     work: Callable[[], Awaitable[None]]
+    weekly: Appointment | None = None
+
+
+class Weekly(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
+    """Once a week. Its own CronTrigger knows wall clocks only: at a time that comes twice it fires for ever."""
+
+    def __init__(self, appointment: Appointment) -> None:
+        self._appointment = appointment
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
+        """APScheduler's question."""
+        return self._appointment.next(previous_fire_time or now)
 
 
 async def _turn(job: Job) -> None:
@@ -34,14 +57,16 @@ class Schedule:
     def __init__(self, jobs: tuple[Job, ...]) -> None:
         self._scheduler: Any = AsyncIOScheduler(timezone="UTC")
         for job in jobs:
+            every = IntervalTrigger(seconds=job.every_s, timezone="UTC")
+            at_once = {"next_run_time": datetime.now(UTC)} if job.weekly else {}
             self._scheduler.add_job(
                 partial(_turn, job),
-                "interval",
-                seconds=job.every_s,
+                OrTrigger([Weekly(job.weekly), every]) if job.weekly else every,
                 id=job.name,
                 max_instances=1,
                 coalesce=True,
                 misfire_grace_time=None,
+                **at_once,
             )
 
     @property

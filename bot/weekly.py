@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from bot import autonomy
 from domain.errors import PolicyError
 from domain.ports import Chat
+from domain.weeks import Appointment
 from domain.work import Rollup
 from policies.schema import ToolSchema
 from storage.journal import SqliteJournal
@@ -15,24 +16,21 @@ from storage.journal import SqliteJournal
 RECORD = timedelta(days=90)
 """How far back the record is read that suggestions rest on."""
 
-DUE_HOUR = 9
-"""UTC: from this hour on Mondays the message of the week before is due; later, where nobody was there to send it."""
-
 
 async def tell(
     journal: SqliteJournal,
     chat: Chat,
     now: datetime,
+    appointment: Appointment,
     files: Mapping[str, str],
     tools: Sequence[ToolSchema],
     variables: Mapping[str, tuple[str, ...]],
 ) -> None:
     """Say it once a week, also over restarts: the message's key is the week. A week without work is not talked about."""
-    monday = (now - timedelta(days=now.weekday())).replace(hour=DUE_HOUR, minute=0, second=0, microsecond=0)
-    key = f"week:{monday.date().isoformat()}"
-    if now < monday or await journal.message(f"notice::{key}") is not None:
+    week = appointment.last(now)
+    if await journal.message(f"notice::{week.key}") is not None:
         return
-    rollup = await journal.rollup(monday - timedelta(days=7), monday)
+    rollup = await journal.rollup(week.since, week.until)
     if rollup.n == 0:
         return
     try:
@@ -40,7 +38,7 @@ async def tell(
         suggestions = autonomy.headlines(record)
     except PolicyError:
         suggestions = []  # the refused policy has a notice of its own
-    await chat.notice("", key, "\n".join([*words(rollup, monday.date()), *suggestions]))
+    await chat.notice("", week.key, "\n".join([*words(rollup, week.until.date()), *suggestions]))
 
 
 def words(rollup: Rollup, monday: date) -> list[str]:

@@ -52,6 +52,7 @@ from domain.noise import (
     MaintenanceEnded as MaintenanceEnded,
     MaintenanceStarted as MaintenanceStarted,
 )
+from domain.pictures import PictureSent as PictureSent, PictureWanted as PictureWanted
 from domain.runs import Answer, RunOutcome, RunSpec, ToolCall, ToolResult, Usage
 from domain.work import WorkUnit
 
@@ -410,6 +411,8 @@ Event = (
     | MessageSent
     | MessageFailed
     | SurfaceShown
+    | PictureWanted
+    | PictureSent
 )
 
 KINDS: Mapping[str, type[Event]] = {kind.__name__: kind for kind in Event.__args__}

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 
 @dataclass(frozen=True)
 class MessageWanted:
-    """What a message should say now. One `key`, one Slack message: later revisions edit it. Lower priority goes first."""
+    """What a message should say now. One `key`, one Slack message: later revisions edit it. Lower priority goes first.
+
+    `shared_since` is set where another service may say the same under the same key: it is looked for from then on, before
+    and after it is posted, and the earliest stays.
+    """
 
     key: str
     revision: int
@@ -20,6 +25,7 @@ class MessageWanted:
     priority: int = 5
     thread_ts: str = ""
     attachments: tuple[Any, ...] = ()
+    shared_since: datetime | None = None
 
 
 @dataclass(frozen=True)

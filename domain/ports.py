@@ -53,6 +53,7 @@ class Message:
     failed: str = ""
     attachments: tuple[Any, ...] = ()
     wanted_at: datetime | None = None
+    shared_since: datetime | None = None
 
 
 class Journal(Protocol):

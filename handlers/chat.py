@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
@@ -12,7 +14,7 @@ from domain.alerts import Incident
 from domain.authority import BreakGlass
 from domain.canonical import digest_of, plain
 from domain.decisions import SYSTEM, Approval
-from domain.events import Draft, MessageWanted
+from domain.events import Draft, MessageWanted, PictureSent, PictureWanted
 from domain.ports import Journal, Message
 from domain.runs import Origin, Run, RunSpec
 from handlers import cards, cards_authority
@@ -29,6 +31,10 @@ _NOT_WORDS = frozenset({"type", "action_id", "block_id", "task_id", "value", "st
 
 class Lanes(Protocol):
     """What the Chat needs of the sender."""
+
+    async def picture(self, name: str, alt_text: str, content: bytes) -> str:
+        """Hand a picture to Slack; its id. Raises ChatError."""
+        ...
 
     def wake(self, key: str, channel: str, priority: int) -> None:
         """There is a newer revision of `key` in the outbox."""
@@ -124,6 +130,15 @@ class SlackChat:
         """A short sentence in the incident's thread, said once per key."""
         await self._in_thread(f"notice:{incident_id}:{key}", cards.notice(text), incident_id, RESULT)
 
+    async def picture(self, key: str, name: str, alt_text: str, content: bytes) -> str:
+        """Slack's id of a PNG that the message `key` is going to show. Raises ChatError, whose code is Slack's word."""
+        digest = sha256(content).hexdigest()
+        encoded = b64encode(content).decode()
+        await self._journal.append(Draft(PictureWanted(key, name, alt_text, digest, encoded), SYSTEM))
+        file_id = await self._lanes.picture(name, alt_text, content)
+        await self._journal.append(Draft(PictureSent(key, digest, file_id), SYSTEM))
+        return file_id
+
     async def _in_thread(
         self, key: str, body: Body, incident_id: str, priority: int, spec: RunSpec | None = None, run_id: str = ""
     ) -> None:
@@ -154,6 +169,7 @@ class SlackChat:
         thread_ts: str = "",
         incident_id: str = "",
         run_id: str = "",
+        shared_since: datetime | None = None,
     ) -> None:
         """Record what the message `key` should say now, and wake the channel's lane."""
         settled = settle(body, self._redact)
@@ -173,6 +189,7 @@ class SlackChat:
                 priority=priority,
                 thread_ts=thread_ts,
                 attachments=settled.attachments,
+                shared_since=shared_since,
             )
             await self._journal.append(Draft(wanted, SYSTEM, incident_id, run_id))
         self._lanes.wake(key, channel, priority)

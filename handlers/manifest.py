@@ -14,6 +14,7 @@ METHODS: dict[str, str] = {
     "auth_test": "",
     "apps_connections_open": "",  # the app-level token's connections:write
     "chat_appendStream": "chat:write",
+    "chat_delete": "chat:write",
     "chat_getPermalink": "",
     "chat_postEphemeral": "chat:write",
     "chat_postMessage": "chat:write",
@@ -24,6 +25,7 @@ METHODS: dict[str, str] = {
     "conversations_info": "channels:read",
     "conversations_list": "channels:read",
     "conversations_replies": "channels:history",
+    "files_upload_v2": "files:write",
     "usergroups_list": "usergroups:read",
     "usergroups_users_list": "usergroups:read",
     "users_info": "users:read",

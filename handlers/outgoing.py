@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from slack_sdk.errors import SlackApiError
@@ -12,30 +11,11 @@ from domain.ports import Message
 from handlers.blocks import degrade
 from handlers.chat import plain_text
 from handlers.kit import Block, context, room, safe
-from handlers.slack_errors import Trouble, understand
+from handlers.slack_errors import FAILURES, Trouble, understand
+from handlers.standing import EVENT_TYPE, Place, Sent, standing
 from handlers.stream import Streams
 
-_PAGES = 10  # of 200 messages: how far back a message of ours is looked for
-_EVENT_TYPE = "agent_outbox"
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a message goes. `instead_of` is the channel that it was meant for, where that one is closed to us."""
-
-    channel: str
-    thread_ts: str = ""
-    instead_of: str = ""
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Sent:
-    """What Slack has now."""
-
-    channel: str
-    ts: str
-    revision: int
+_PATIENCE = 8  # attempts, each after twice the time of the one before, for a picture that Slack has not processed yet
 
 
 class Outgoing:
@@ -50,9 +30,30 @@ class Outgoing:
         """Make Slack show the row's newest revision at `place`; `unsure` means that it may stand there already."""
         if row.ts and row.channel == place.channel:
             return await self._edit(row, place)
-        if unsure and (found := await self._find(row, place)):
-            return found
-        return await self._post(row, place)
+        if unsure or row.shared_since:
+            found = await self._earliest(row, place)
+            if found:
+                return found
+        sent = await self._post(row, place)
+        return (await self._earliest(row, place) if row.shared_since else None) or sent
+
+    async def _earliest(self, row: Message, place: Place) -> Sent | None:
+        """This message as it stands in Slack already; where two services said it, the earliest, and no other stays."""
+        found = await standing(self._client, self._workspace, row, place)
+        for later in found[1:] if row.shared_since else ():
+            try:
+                await self._client.chat_delete(channel=later.channel, ts=later.ts)
+            except FAILURES as error:
+                if understand(error).trouble is not Trouble.GONE:
+                    raise
+        return found[0] if found else None
+
+    async def picture(self, name: str, alt_text: str, content: bytes) -> str:
+        """Slack's id of a picture that stands in no channel: it is shown by the messages that name it."""
+        answer = await self._client.files_upload_v2(
+            filename=name, title=alt_text[:80], alt_txt=alt_text, content=content
+        )
+        return str(answer["files"][0]["id"])
 
     async def _edit(self, row: Message, place: Place) -> Sent:
         if await self.streams.edit(row):
@@ -94,7 +95,8 @@ class Outgoing:
                     **more,
                 )
             except SlackApiError as error:
-                if understand(error).trouble is not Trouble.BLOCKS:
+                trouble = understand(error).trouble
+                if trouble is not Trouble.BLOCKS and not (trouble is Trouble.PICTURE and row.attempts >= _PATIENCE):
                     raise
                 last = error
         assert last is not None  # noqa: S101  # there is at least one shape
@@ -102,43 +104,7 @@ class Outgoing:
 
     def _metadata(self, row: Message) -> dict[str, Any]:
         payload = {"id": row.key, "workspace": self._workspace, "revision": row.revision}
-        return {"event_type": _EVENT_TYPE, "event_payload": payload}
-
-    async def _find(self, row: Message, place: Place) -> Sent | None:
-        """This message in Slack, where an earlier attempt did arrive."""
-        since = f"{row.wanted_at.timestamp() - 600:.6f}" if row.wanted_at else "0"
-        cursor = ""
-        for _ in range(_PAGES):
-            page = await self._page(place, since, cursor)
-            for message in page["messages"]:
-                if (sent := self._ours(row, place, message)) is not None:
-                    return sent
-            cursor = str((page.get("response_metadata") or {}).get("next_cursor") or "")
-            if not cursor:
-                break
-        return None
-
-    async def _page(self, place: Place, since: str, cursor: str) -> Any:
-        arguments: dict[str, Any] = {
-            "channel": place.channel,
-            "oldest": since,
-            "limit": 200,
-            "include_all_metadata": True,
-        }
-        if cursor:
-            arguments["cursor"] = cursor
-        if place.thread_ts:
-            return await self._client.conversations_replies(ts=place.thread_ts, **arguments)
-        return await self._client.conversations_history(**arguments)
-
-    def _ours(self, row: Message, place: Place, message: dict[str, Any]) -> Sent | None:
-        metadata = message.get("metadata") or {}
-        payload = metadata.get("event_payload") or {}
-        if metadata.get("event_type") != _EVENT_TYPE or payload.get("id") != row.key:
-            return None
-        if payload.get("workspace") != self._workspace:
-            return None
-        return Sent(place.channel, str(message["ts"]), min(int(payload.get("revision") or 0), row.revision))
+        return {"event_type": EVENT_TYPE, "event_payload": payload}
 
 
 def _shapes(row: Message, place: Place) -> list[tuple[list[Block], list[Block]]]:

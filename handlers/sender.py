@@ -12,15 +12,17 @@ import logging
 from slack_sdk.web.async_client import AsyncWebClient
 
 from domain.decisions import SYSTEM
-from domain.errors import AgentError
+from domain.errors import AgentError, ChatError
 from domain.events import Draft, MessageFailed, MessageSent
 from domain.ports import Journal, Message
 from handlers.chat import PROGRESS
 from handlers.lane import Item, Lane, Pace, now
-from handlers.outgoing import Outgoing, Place
-from handlers.slack_errors import FAILURES, Refusal, Trouble, understand
+from handlers.outgoing import Outgoing
+from handlers.slack_errors import FAILURES, Refusal, Trouble, code_of, understand
+from handlers.standing import Place
 
 log = logging.getLogger("agent.slack.sender")
+_LONGEST_WAIT_S = 30.0  # between two looks whether Slack has processed a picture
 
 
 class Sender:
@@ -62,6 +64,14 @@ class Sender:
     def watched_by(self, key: str, user: str) -> None:
         """`user` waits for `key`: it may be streamed to them."""
         self._out.streams.watched_by(key, user)
+
+    async def picture(self, name: str, alt_text: str, content: bytes) -> str:
+        """Hand a picture to Slack, for messages to show; its id. Raises ChatError, whose code is Slack's word."""
+        try:
+            return await self._out.picture(name, alt_text, content)
+        except FAILURES as error:
+            code = code_of(error)
+            raise ChatError(f"Slack did not take the picture {name} ({code}).", code=code) from error
 
     def problems(self) -> tuple[str, ...]:
         """Why messages stand still, one sentence each; empty when all is well."""
@@ -207,6 +217,8 @@ class Sender:
         log.warning("Slack did not take %s: %s", row.key, refusal.code)
         if final:
             lane.done(item)
+        elif trouble is Trouble.PICTURE:
+            item.not_before = now() + min(_LONGEST_WAIT_S, self._pace.backoff_s * 2**row.attempts)
         elif trouble is Trouble.BUSY:
             lane.pause(min(refusal.retry_after, self._pace.cap_s))
         elif trouble is Trouble.ROUTE:

@@ -22,6 +22,7 @@ class Trouble(Enum):
     BUSY = "wait as long as Slack says"
     UNSURE = "it may or may not have arrived: look before sending again"
     BLOCKS = "send it in simpler blocks"
+    PICTURE = "Slack has not processed the picture yet: wait a little"
     GONE = "the message is no longer there: post it again"
     THREAD_GONE = "the thread's first message is no longer there"
     STREAMING = "the message is still a stream: stop that first"
@@ -81,6 +82,8 @@ def understand(error: Exception) -> Refusal:
         return Refusal(Trouble.BUSY, "ratelimited", _retry_after(error))
     if status >= 500:
         return Refusal(Trouble.UNSURE, f"HTTP {status}")
+    if code == "invalid_blocks" and "slack file" in str(error.response.get("errors")):
+        return Refusal(Trouble.PICTURE, code)
     return Refusal(_TROUBLES.get(code, Trouble.REFUSED), code)
 
 

@@ -22,7 +22,7 @@ EXECUTION = "id, call_id, action, key, started_at, approval_id, outcome, detail,
 BREAK_GLASS = "opened, reviewed_by, review, reviewed_at"
 MESSAGE = (
     "key, revision, channel, thread_key, text, blocks, priority, thread_ts, ts, sent_revision, attempts, failed,"
-    " attachments, wanted_at, sent_channel"
+    " attachments, wanted_at, shared_since, sent_channel"
 )
 
 
@@ -127,7 +127,7 @@ def message(row: sqlite3.Row) -> Message:
     key, revision, channel, thread_key, text, blocks, priority, thread_ts, ts, sent_revision, attempts, failed = row[
         :12
     ]
-    attachments, wanted_at, sent_channel = row[12:]
+    attachments, wanted_at, shared_since, sent_channel = row[12:]
     return Message(
         key,
         revision,
@@ -143,4 +143,5 @@ def message(row: sqlite3.Row) -> Message:
         failed,
         tuple(json.loads(attachments)),
         moment(wanted_at),
+        moment(shared_since) if shared_since else None,
     )

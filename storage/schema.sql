@@ -260,6 +260,7 @@ CREATE TABLE outbox (
   blocks        TEXT    NOT NULL,  -- JSON
   attachments   TEXT    NOT NULL,  -- JSON
   wanted_at     TEXT    NOT NULL,
+  shared_since  TEXT,             -- where another service may say the same: it is looked for from then on
   sent_revision INTEGER NOT NULL DEFAULT 0,
   sent_channel  TEXT    NOT NULL DEFAULT '',
   ts            TEXT    NOT NULL DEFAULT '',

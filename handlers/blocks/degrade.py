@@ -15,7 +15,7 @@ _MARKS = {"pending": "○", "in_progress": "◔", "complete": "✓", "error": "�
 
 
 def degrade(blocks: list[Block]) -> list[Block]:
-    """`blocks` with every plan, task card, table, chart and markdown block replaced by sections of its words."""
+    """`blocks` with every plan, task card, table, chart, markdown and uploaded picture replaced by sections of its words."""
     return [new for block in blocks for new in _degraded(block)]
 
 
@@ -31,6 +31,8 @@ def _degraded(block: Block) -> Iterator[Block]:
         case "table" | "data_table":
             rows = [" | ".join(escape(_words(cell)) for cell in row) for row in block.get("rows", [])]
             yield from _sections("\n".join(rows))
+        case "image" if block.get("slack_file"):
+            yield _context(escape(str(block.get("alt_text", ""))))
         case "data_visualization":
             yield _context(escape(str(block.get("title", ""))))
             yield from _sections("\n".join(_chart(block.get("chart", {}))))

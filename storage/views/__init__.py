@@ -51,6 +51,8 @@ from domain.events import (
     ModelFailed,
     PayloadHandled,
     PayloadReceived,
+    PictureSent,
+    PictureWanted,
     PolicyLoaded,
     PolicyRejected,
     RunFinished,
@@ -123,6 +125,8 @@ def fold(db: sqlite3.Connection, at: Envelope) -> None:
             | PolicyLoaded()
             | PolicyRejected()
             | SurfaceShown()
+            | PictureWanted()
+            | PictureSent()
         ):
             pass  # the log itself is all that is read of these
         case _:

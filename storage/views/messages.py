@@ -38,11 +38,12 @@ def wanted(db: sqlite3.Connection, at: Envelope, event: MessageWanted) -> None:
     must_change(
         db.execute(
             "INSERT INTO outbox (workspace, key, seq, incident_id, revision, channel, thread_key, thread_ts, priority,"
-            " text, blocks, attachments, wanted_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " text, blocks, attachments, wanted_at, shared_since) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT DO UPDATE SET incident_id = excluded.incident_id, revision = excluded.revision,"
             " channel = excluded.channel, thread_key = excluded.thread_key, thread_ts = excluded.thread_ts,"
             " priority = excluded.priority, text = excluded.text, blocks = excluded.blocks,"
-            " attachments = excluded.attachments, wanted_at = excluded.wanted_at, attempts = 0, failed = ''"
+            " attachments = excluded.attachments, wanted_at = excluded.wanted_at, shared_since = excluded.shared_since,"
+            " attempts = 0, failed = ''"
             " WHERE excluded.revision > revision",
             (
                 at.workspace,
@@ -58,6 +59,7 @@ def wanted(db: sqlite3.Connection, at: Envelope, event: MessageWanted) -> None:
                 text(event.blocks),
                 text(event.attachments),
                 timestamp(at.at),
+                timestamp(event.shared_since) if event.shared_since else None,
             ),
         ),
         f"the message {event.key} has a revision later than {event.revision} already",

@@ -11,6 +11,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.local.workspace import Clock, Workspace
+from bot.local.workspace.web_api_files import PROCESSING_S
 from bot.local.workspace.workspace import _METHODS
 
 from .workspace_clients import actions, button, client, modal, refusal
@@ -438,8 +439,21 @@ async def test_a_file_is_uploaded_in_three_steps_and_shared_in_the_thread(w: Wor
     assert [(f["mimetype"], f["content"]) for f in w.files()] == [("image/png", b"\x89PNG")]
     info = await api.files_info(file=answer["file"]["id"])
     assert info["file"]["shares"]["public"][w.channel("incidents")][0]["ts"] == shared["ts"]
+
+
+async def test_a_picture_is_shown_by_blocks_once_slack_has_processed_it(w: Workspace, api: AsyncWebClient) -> None:
+    answer = await api.files_upload_v2(content=b"\x89PNG", filename="roi.png")
+    assert w.messages("incidents") == [], "it stands in no channel"
     image = [{"type": "image", "slack_file": {"id": answer["file"]["id"]}, "alt_text": "ROI"}]
+    too_soon = await refusal(api.chat_postMessage(channel="incidents", text="x", blocks=image))
+    assert too_soon["errors"] == ["invalid slack file [json-pointer:/blocks/0/slack_file]"]
+    w.clock.advance(PROCESSING_S)
     await api.chat_postMessage(channel="incidents", text="x", blocks=image)
+    words = await api.files_upload_v2(content=b"words", filename="roi.txt")
+    w.clock.advance(PROCESSING_S)
+    image[0]["slack_file"] = {"id": words["file"]["id"]}
+    refused = await refusal(api.chat_postMessage(channel="incidents", text="x", blocks=image))
+    assert refused["error"] == "invalid_blocks"
 
 
 async def test_an_upload_nobody_announced_is_refused(w: Workspace, api: AsyncWebClient) -> None:

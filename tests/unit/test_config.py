@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from bot.config import Settings, is_loopback, load, pairs
 from domain.actions import Mode
 from domain.errors import SettingsError
+from domain.weeks import Appointment
 
 
 def settings(**environ: str) -> Settings:
@@ -71,6 +73,16 @@ def test_of_a_thing_with_several_places_the_first_pattern_that_matches_any_of_th
     assert given.environment("jenkins:shop/deploy", "jenkins:shop/deploy@TARGET:live") == "development"
     assert given.environment("jenkins:other", "jenkins:other@TARGET:staging") == "production"
     assert given.environment("shop") == "production", "a pattern of another system says nothing of a namespace"
+
+
+def test_the_week_is_told_when_it_is_said_and_a_slip_is_named_with_what_was_meant() -> None:
+    assert load({}, env_file=None).weekly == Appointment(0, time(9), "UTC")
+    assert load({"AGENT_WEEKLY": "fri 16:00 Europe/Berlin"}, env_file=None).weekly == Appointment(
+        4, time(16), "Europe/Berlin"
+    )
+    assert load({"AGENT_WEEKLY": "off"}, env_file=None).weekly is None
+    with pytest.raises(SettingsError, match=r"AGENT_WEEKLY: .*did you mean Europe/Berlin"):
+        load({"AGENT_WEEKLY": "mon 09:00 Europe/Berln"}, env_file=None)
 
 
 def test_pairs_that_are_none_are_named() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 from bot import weekly
@@ -12,6 +12,7 @@ from bot.policy_files import read_folder
 from bot.tools import schemas
 from domain.decisions import SYSTEM
 from domain.events import Draft, MessageWanted, WorkUnitRecorded
+from domain.weeks import Appointment
 from domain.work import WorkKind, WorkOutcome, WorkUnit
 from storage.journal import SqliteJournal, open_journal
 
@@ -42,7 +43,8 @@ async def week(tmp_path: Path, *, units: int) -> AsyncIterator[tuple[SqliteJourn
 
 
 async def tell(journal: SqliteJournal, chat: Channel, now: datetime) -> None:
-    await weekly.tell(journal, chat, now, read_folder(""), schemas(), {"AGENT_APPROVERS": ("@sre",)})  # type: ignore[arg-type]
+    when = Appointment(0, time(9))
+    await weekly.tell(journal, chat, now, when, read_folder(""), schemas(), {"AGENT_APPROVERS": ("@sre",)})  # type: ignore[arg-type]
 
 
 async def test_a_week_is_told_once_however_often_it_is_looked_at(tmp_path: Path) -> None:

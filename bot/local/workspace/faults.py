@@ -25,6 +25,22 @@ class Faults:
         self.duplicate_events = 0
         self._faults: list[_Fault] = []
         self._released = asyncio.Event()
+        self._held: dict[str, asyncio.Event] = {}
+        self.waiting = 0
+
+    def hold(self, method: str) -> None:
+        """Calls of `method` do not begin until `let_go`; `waiting` is how many there are."""
+        self._held[method] = asyncio.Event()
+
+    def let_go(self, method: str) -> None:
+        self._held.pop(method).set()
+
+    async def turn(self, method: str) -> None:
+        """Until a call of `method` may begin."""
+        if method in self._held:
+            self.waiting += 1
+            await self._held[method].wait()
+            self.waiting -= 1
 
     def fail(self, method: str, times: int = 1, kind: str = "429", retry_after: int = 1) -> None:
         """The next `times` calls of `method` ("*": of any) fail.
@@ -49,3 +65,5 @@ class Faults:
 
     def release(self) -> None:
         self._released.set()
+        for method in tuple(self._held):
+            self.let_go(method)

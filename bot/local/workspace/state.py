@@ -68,11 +68,20 @@ class OpenView:
 
 @dataclass
 class StoredFile:
-    """An uploaded file: Slack's file object and its bytes; `ready` once the upload was completed."""
+    """An uploaded file: Slack's file object and its bytes; `ready` once the upload was completed.
+
+    Blocks may name it from `usable_at` (seconds, workspace time) on, and only where it is a picture.
+    """
 
     info: Json
     content: bytes = b""
     ready: bool = False
+    usable_at: float = 0.0
+
+    def shows(self, now: float) -> bool:
+        """Whether an image block may name it."""
+        is_picture = self.info["mimetype"] in ("image/png", "image/jpeg", "image/gif")
+        return self.ready and is_picture and now >= self.usable_at
 
 
 class State:

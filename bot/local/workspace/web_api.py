@@ -133,6 +133,7 @@ class WebApi:
         if core.faults.is_down:
             return web.Response(status=503, text="Slack is down")
         args = await arguments(request)
+        await core.faults.turn(name)
         shown = {key: value for key, value in args.items() if key != "token"}
         fault, retry_after = core.faults.take(name) or ("", 0)
         if fault in KINDS and fault != "reset_after_commit":

@@ -29,7 +29,7 @@ def check_blocks(state: State, blocks: object) -> list[Json]:
     found = problems(blocks)
     for index, block in enumerate(blocks):
         file_id = block.get("slack_file", {}).get("id") if isinstance(block, dict) else None
-        if file_id and not (file_id in state.files and state.files[file_id].ready):
+        if file_id and not (file_id in state.files and state.files[file_id].shows(state.clock.now())):
             found.append(Problem(f"/blocks/{index}/slack_file", "invalid slack file", "invalid_file"))
     if found:
         raise invalid_blocks(found)

@@ -12,6 +12,7 @@ from .web_api import ApiError, Call, Core, Method
 from .web_api_chat import check_blocks, thread, writable
 
 LARGEST_FILE = 50 * 1024 * 1024
+PROCESSING_S = 0.2  # Slack's answer comes first, and what may be done with the file a little later
 
 
 async def upload_url(call: Call) -> Json:
@@ -72,6 +73,7 @@ async def complete(call: Call) -> Json:
         _share(call, channel_id, files)
     for stored in files:
         stored.ready = True
+        stored.usable_at = call.state.clock.now() + PROCESSING_S
         call.state.tell("file", file=public(stored))
     # As with Slack, the shares are not in this answer: they are made a moment later.
     return {"files": [{key: v for key, v in stored.info.items() if key != "shares"} for stored in files]}
