@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from bot import VERSION
 from domain.errors import AgentError, PolicyError, SettingsError
 
-LAZY = ("serve", "demo", "doctor", "runs", "audit", "policy", "roi", "slack", "db")
+LAZY = ("serve", "demo", "doctor", "runs", "replay", "audit", "policy", "roi", "slack", "db")
 """The modules of bot.commands, each imported only when it is the command."""
 
 
@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     runs = commands.add_parser("runs", help="recent runs, or one run's steps")
     runs.add_argument("run", nargs="?", metavar="RUN")
     runs.add_argument("--json", action="store_true", help="as JSON")
+    _replay(commands.add_parser("replay", help="a recorded run told again"))
     _audit(commands.add_parser("audit", help="the journal's proof"))
     _policy(commands.add_parser("policy", help="check, test, explain and back-test the policy"))
     roi = commands.add_parser("roi", help="what the work cost and saved, from the journal's rows")
@@ -75,6 +76,10 @@ def _demo(demo: argparse.ArgumentParser) -> None:
         "--auto", action="store_true", help="play the people too, print the transcript, end when resolved"
     )
     demo.add_argument("--keep", action="store_true", help="keep the database, and say where it is")
+
+
+def _replay(replay: argparse.ArgumentParser) -> None:
+    replay.add_argument("run", metavar="RUN", help="a run's id, or the beginning of one")
 
 
 def _audit(audit: argparse.ArgumentParser) -> None:

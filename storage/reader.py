@@ -117,6 +117,11 @@ class Reader:
         """One run's row."""
         return _first(await self._runs(" AND id = ?", run_id))
 
+    async def run_ids(self, beginning: str, limit: int = 50) -> Sequence[str]:
+        """The ids of the runs whose id begins so, in the order of their ids."""
+        sql = "SELECT id FROM runs WHERE workspace = ? AND id >= ? AND id < ? || char(1114111) ORDER BY id LIMIT ?"
+        return await self._all(sql, (beginning, beginning, limit), lambda _, row: str(row[0]))
+
     async def runs(self, *, incident_id: str = "", unfinished: bool = False, limit: int = 50) -> Sequence[RunRow]:
         """Runs, newest first."""
         where = " AND status <> 'finished'" if unfinished else ""

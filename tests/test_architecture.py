@@ -43,6 +43,7 @@ LAZY = {
 READS_THE_ENVIRONMENT = {
     "bot/config.py": "the one place that reads settings",
     "bot/tools/__init__.py": "KUBERNETES_SERVICE_HOST is how a pod knows that it is one; nobody sets it",
+    "bot/replay/terminal.py": "NO_COLOR is how a person asks every program for no colours",
     "bot/commands/doctor.py": "looks for variables that would get in the way",
     "handlers/slack_app.py": "hides Slack's variables from slack_bolt, which would read them on its own",
 }

@@ -16,8 +16,9 @@ import yaml
 from tests.stories.telling import MARA, telling
 
 COMMANDS = (
-    (), ("serve",), ("demo",), ("doctor",), ("runs",), ("audit",), ("audit", "verify"), ("policy",), ("policy", "check"),
-    ("policy", "explain"), ("roi",), ("slack",), ("slack", "manifest"), ("db",), ("db", "migrate"), ("version",),
+    (), ("serve",), ("demo",), ("doctor",), ("runs",), ("replay",), ("audit",), ("audit", "verify"), ("policy",),
+    ("policy", "check"), ("policy", "explain"), ("roi",), ("slack",), ("slack", "manifest"),
+    ("db",), ("db", "migrate"), ("version",),
 )  # fmt: skip
 
 
