@@ -87,6 +87,30 @@ class Action:
     why: str = ""
 
 
+_VERBS = {
+    "kubernetes_rollback": "roll back",
+    "kubernetes_restart": "restart",
+    "kubernetes_scale": "scale",
+    "kubernetes_set_resources": "change resources of",
+    "kubernetes_cordon": "cordon",
+    "kubernetes_delete_pod": "delete pod",
+    "kubernetes_patch": "patch",
+    "alertmanager_silence": "silence",
+    "jenkins_trigger": "start build of",
+    "jenkins_abort": "abort build of",
+    "gitlab_retry_pipeline": "retry pipeline of",
+    "gitlab_cancel_pipeline": "cancel pipeline of",
+    "gitlab_play_job": "play job of",
+    "gitlab_open_merge_request": "open a merge request in",
+}
+
+
+def phrase(action: Action) -> str:
+    """The action in three words: roll back checkout. The target's name is whatever somebody called it."""
+    verb = _VERBS.get(action.tool, action.tool.replace("_", " "))
+    return f"{verb} {action.target.name or action.target}"
+
+
 def digest(action: Action, policy_hash: str) -> str:
     """What an approval binds: tool, canonical arguments, effect, target, its observed state, and the policy's hash."""
     return digest_of(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from domain.actions import Action, Effect
+from domain.actions import Action, Effect, phrase
 from domain.decisions import (
     Approval,
     ApprovalRequest,
@@ -21,30 +21,13 @@ from domain.decisions import (
 from handlers import kit
 from handlers.kit import Block, Body
 
-_VERBS = {
-    "kubernetes_rollback": "roll back",
-    "kubernetes_restart": "restart",
-    "kubernetes_scale": "scale",
-    "kubernetes_set_resources": "change resources of",
-    "kubernetes_cordon": "cordon",
-    "kubernetes_delete_pod": "delete pod",
-    "kubernetes_patch": "patch",
-    "alertmanager_silence": "silence",
-    "jenkins_trigger": "start build of",
-    "jenkins_abort": "abort build of",
-    "gitlab_retry_pipeline": "retry pipeline of",
-    "gitlab_cancel_pipeline": "cancel pipeline of",
-    "gitlab_play_job": "play job of",
-    "gitlab_open_merge_request": "open a merge request in",
-}
 EFFECTS = {Effect.READ: "🔵 Read", Effect.WRITE: "🟡 Change", Effect.DESTRUCTIVE: "🔴 Destructive"}
 _ARGUMENTS, _DIFF = 4500, 3500  # characters; a message holds 13,200 altogether
 
 
 def title_of(action: Action) -> str:
     """The action in three words: roll back checkout."""
-    verb = _VERBS.get(action.tool, action.tool.replace("_", " "))
-    return kit.line(f"{verb} {action.target.name or action.target}", 110)
+    return kit.line(phrase(action), 110)
 
 
 def approval(approval: Approval) -> Body:
