@@ -1,6 +1,6 @@
 """Every kind of event, one frozen dataclass each, and the envelope that chains them.
 
-Where a subject has a file of its own (control, messages), its events stand there and are listed here.
+Where a subject has a file of its own (control, messages, audit), its events stand there and are listed here.
 
 The kind recorded in the journal is the class's name. An event never changes; a new meaning is a new class.
 """
@@ -14,6 +14,12 @@ from typing import Any
 
 from domain.actions import Action
 from domain.alerts import Alert, Incident
+from domain.audit import (
+    AnchorFailed as AnchorFailed,
+    AnchorWritten as AnchorWritten,
+    BodyErased as BodyErased,
+    CheckpointSigned as CheckpointSigned,
+)
 from domain.authority import BreakGlass, Delegation
 from domain.codec import decode, encode
 from domain.control import (
@@ -413,6 +419,10 @@ Event = (
     | SurfaceShown
     | PictureWanted
     | PictureSent
+    | CheckpointSigned
+    | AnchorWritten
+    | AnchorFailed
+    | BodyErased
 )
 
 KINDS: Mapping[str, type[Event]] = {kind.__name__: kind for kind in Event.__args__}

@@ -6,7 +6,6 @@ The head of the chain (last `seq` and hash) is kept in memory; the database's ow
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -16,21 +15,17 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from domain.canonical import canonical
-from domain.codec import timestamp
 from domain.errors import AgentError, JournalError
-from domain.events import Draft, Envelope, body_of
+from domain.events import Draft, Envelope
 from storage import views
-from storage.chain import GENESIS, hash_of_body, hash_of_event
 from storage.database import BUSY_S, Connection, owned, prepare, projections, read_only, sentence, transaction
 from storage.reader import Reader
+from storage.writing import Entry, Head, chain, entry, read_head
 
 _MOST_APPENDS = 512  # in one commit: bounds how long one append can wait for others
 _MOST_UNREAD = 1024  # envelopes that a subscriber may be behind
 _NOTHING = "nothing was recorded"
 _UNFIT = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError)  # a value that no column holds
-
-Head = tuple[int, str]
 
 
 class Commit(NamedTuple):
@@ -92,21 +87,10 @@ def _lay(db: sqlite3.Connection, path: Path) -> list[str]:
     return applied
 
 
-class _Entry(NamedTuple):
-    """A draft with its bytes, wanting only its place in the chain."""
-
-    draft: Draft
-    actor: str
-    kind: str
-    body: str
-    salt: str
-    body_hash: str
-
-
 class _Append(NamedTuple):
     """What one call of `append` brought, on its way to the writer."""
 
-    entries: list[_Entry]
+    entries: list[Entry]
     at: datetime
     began: float
     done: asyncio.Future[Sequence[Envelope]]
@@ -143,7 +127,7 @@ class SqliteJournal(Reader):
         """
         if self._closing:
             raise JournalError("the journal is closed")
-        entries = [_entry(draft) for draft in drafts]
+        entries = [entry(draft) for draft in drafts]
         loop = asyncio.get_running_loop()
         append = _Append(entries, self._clock(), loop.time(), loop.create_future())
         self._waiting.append(append)
@@ -249,14 +233,6 @@ class Subscription:
         self._news.set()
 
 
-def _entry(draft: Draft) -> _Entry:
-    """Encoded and hashed where it is appended: the writer's thread waits for the disk meanwhile."""
-    body = canonical(body_of(draft.event))
-    salt = os.urandom(16).hex()
-    kind = type(draft.event).__name__
-    return _Entry(draft, str(draft.actor), kind, body.decode(), salt, hash_of_body(salt, body))
-
-
 # --- on the writer's thread -------------------------------------------------------------------------------------------
 
 
@@ -267,11 +243,11 @@ def _record(
     outcomes: list[Sequence[Envelope] | AgentError] = []
     with transaction(db):
         if head is None:
-            head = _read_head(db, workspace)
+            head = read_head(db, workspace)
         for append in batch:
             db.execute("SAVEPOINT append")
             try:
-                head, envelopes = _chain(db, workspace, head, append)
+                head, envelopes = chain(db, workspace, head, append.entries, append.at)
                 outcomes.append(envelopes)
             except AgentError as refusal:
                 db.execute("ROLLBACK TO append")
@@ -283,46 +259,3 @@ def _record(
                 outcomes.append(JournalError(sentence(error, _NOTHING)))
             db.execute("RELEASE append")
     return head, outcomes
-
-
-def _chain(db: sqlite3.Connection, workspace: str, head: Head, append: _Append) -> tuple[Head, list[Envelope]]:
-    at = timestamp(append.at)
-    envelopes = []
-    for entry in append.entries:
-        draft, (last, prev_hash) = entry.draft, head
-        seq = last + 1
-        header = (
-            workspace,
-            seq,
-            draft.incident_id,
-            draft.run_id,
-            at,
-            entry.actor,
-            entry.kind,
-            entry.body_hash,
-            prev_hash,
-        )
-        chained = hash_of_event(*header)
-        db.execute(
-            "INSERT INTO events (workspace, seq, incident_id, run_id, at, actor, kind, body_hash, prev_hash, hash)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*header, chained),
-        )
-        db.execute(
-            "INSERT INTO event_bodies (workspace, seq, salt, body) VALUES (?, ?, ?, ?)",
-            (workspace, seq, entry.salt, entry.body),
-        )
-        envelope = Envelope(
-            seq, workspace, draft.incident_id, draft.run_id, append.at, entry.actor, draft.event, chained
-        )
-        views.fold(db, envelope)
-        envelopes.append(envelope)
-        head = (seq, chained)
-    return head, envelopes
-
-
-def _read_head(db: sqlite3.Connection, workspace: str) -> Head:
-    row = db.execute(
-        "SELECT seq, hash FROM events WHERE workspace = ? ORDER BY seq DESC LIMIT 1", (workspace,)
-    ).fetchone()
-    return (int(row[0]), str(row[1])) if row else (0, GENESIS)

@@ -330,3 +330,15 @@ CREATE TABLE tiles (
   root      BLOB    NOT NULL,
   PRIMARY KEY (workspace, tile)
 ) STRICT, WITHOUT ROWID;
+
+-- How each place outside stands that holds copies of checkpoints.
+CREATE TABLE anchors (
+  workspace  TEXT    NOT NULL,
+  place      TEXT    NOT NULL,
+  size       INTEGER NOT NULL DEFAULT 0,  -- of the newest checkpoint that it holds
+  reference  TEXT    NOT NULL DEFAULT '',
+  written_at TEXT,
+  failed     TEXT    NOT NULL DEFAULT '',  -- why it takes none; empty once it did again
+  failed_at  TEXT,
+  PRIMARY KEY (workspace, place)
+) STRICT, WITHOUT ROWID;

@@ -1,25 +1,38 @@
-"""Re-derive the chain of a database from its rows, beside whoever is writing it.
+"""Re-derive a log from its rows, beside whoever is writing it: the chain, its checkpoints, and the copies of them elsewhere.
 
-What a chain alone cannot show is that its newest events were cut off: compare `head_hash` with one kept elsewhere.
+A chain shows that nothing in it was changed, and nothing more: whoever can write the file can cut off its end, put an older
+one in its place, or chain it anew. Copies of checkpoints in places that this host cannot write show that.
 """
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage.chain import GENESIS, hash_of_body, hash_of_event
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from storage import tiles
+from storage.chain import GENESIS
+from storage.checkpoints import Checkpoint, origin_of, verify_note
+from storage.copies import Copy, Held
 from storage.database import looking_at, workspaces
+from storage.keys import raw
+from storage.merkle import Frontier
+from storage.segments import LENGTH, Bad, Found, Signed, Task, check
 
-_EVERY = 10_000  # events between two reports of progress
+_FEW = 6
+"""Up to so many segments are checked here: starting processes takes longer than that."""
 
-_ROWS = """
-  SELECT e.seq, e.incident_id, e.run_id, e.at, e.actor, e.kind, e.body_hash, e.prev_hash, e.hash, b.salt,
-    CAST(b.body AS BLOB)
-  FROM events AS e LEFT JOIN event_bodies AS b ON b.workspace = e.workspace AND b.seq = e.seq
-  WHERE e.workspace = ? ORDER BY e.seq
+_CLAIMS = """
+  SELECT e.seq, json_extract(CASE WHEN json_valid(b.body) THEN b.body END, ?)
+  FROM events AS e JOIN event_bodies AS b ON b.workspace = e.workspace AND b.seq = e.seq
+  WHERE e.workspace = ? AND e.kind = ? ORDER BY e.seq
 """
 _ORPHAN = """
   SELECT min(seq) FROM event_bodies AS b WHERE workspace = ?
@@ -28,10 +41,36 @@ _ORPHAN = """
 
 
 @dataclass(frozen=True)
+class Log:
+    """What was found of one workspace's log.
+
+    `checkpoint` is the last that is signed in it, `anchored` by place the last copy that agrees; `erased` bodies are gone
+    under a tombstone. `first_bad` is the `seq` of the first event that is wrong (None where it is none in particular) and
+    `problem` says how; both are empty where the log holds.
+    """
+
+    workspace: str
+    events: int
+    head_hash: str = GENESIS
+    checkpoints: int = 0
+    checkpoint: Checkpoint | None = None
+    anchored: tuple[tuple[str, Checkpoint], ...] = ()
+    erased: int = 0
+    first_bad: int | None = None
+    problem: str = ""
+
+    @property
+    def covered(self) -> int:
+        """The events up to this one are known outside."""
+        return max((checkpoint.size for _, checkpoint in self.anchored), default=0)
+
+
+@dataclass(frozen=True)
 class Report:
     """`events` were checked. `first_bad` is the `seq` of the first that is wrong, `problem` says how.
 
-    `workspace` is the bad event's, else the last one checked, and `head_hash` the hash of its last event.
+    `workspace` is the bad event's, else the last one checked, and `head_hash` the hash of its last event. `logs` says it
+    for each workspace.
     """
 
     ok: bool
@@ -40,48 +79,258 @@ class Report:
     problem: str = ""
     head_hash: str = GENESIS
     workspace: str = ""
+    logs: tuple[Log, ...] = ()
 
 
-def verify(path: str | Path, workspace: str | None = None, progress: Callable[[int], None] | None = None) -> Report:
-    """Check one workspace's chain, or every workspace's. `progress` gets the number of events checked so far, now and then.
-
-    Raises JournalError where the file cannot be read at all, NewerDatabase where a newer version wrote it.
-    """
-    report = Report(ok=True, events=0, workspace=workspace or "")
-    with looking_at(Path(path)) as db:
-        for name in [workspace] if workspace is not None else workspaces(db):
-            report = _verify_chain(db, name, report.events, progress)
-            if not report.ok:
-                break
-    return report
-
-
-def _verify_chain(
-    db: sqlite3.Connection, workspace: str, before: int, progress: Callable[[int], None] | None
+def verify(
+    path: str | Path,
+    workspace: str | None = None,
+    progress: Callable[[int], None] | None = None,
+    *,
+    held: Sequence[Held] = (),
+    keys: Sequence[Ed25519PublicKey] = (),
 ) -> Report:
-    expected, prev = 1, GENESIS
-    for seq, incident_id, run_id, at, actor, kind, body_hash, prev_hash, chained, salt, body in db.execute(
-        _ROWS, (workspace,)
-    ):
-        if seq != expected:
-            problem = f"event {expected} is missing"
-        elif prev_hash != prev:
-            problem = f"event {seq} does not follow the event before it"
-        elif body is None:
-            problem = f"the body of event {seq} is missing"
-        elif hash_of_body(salt, body) != body_hash:
-            problem = f"the body of event {seq} was changed"
-        elif hash_of_event(workspace, seq, incident_id, run_id, at, actor, kind, body_hash, prev_hash) != chained:
-            problem = f"a field of event {seq} was changed"
-        else:
-            expected, prev = seq + 1, chained
-            if progress and not seq % _EVERY:
-                progress(before + seq)
-            continue
-        return Report(ok=False, events=before + expected - 1, first_bad=expected, problem=problem, workspace=workspace)
-    events = before + expected - 1
-    (orphan,) = db.execute(_ORPHAN, (workspace,)).fetchone()
-    if orphan is not None:
-        problem = f"event {orphan} is missing, but has a body"
-        return Report(ok=False, events=events, first_bad=int(orphan), problem=problem, workspace=workspace)
-    return Report(ok=True, events=events, head_hash=prev, workspace=workspace)
+    """Check one workspace's log, or every workspace's. `progress` gets the number of events checked so far, now and then.
+
+    `held` is what places outside hold, `keys` whose signatures count; without keys signatures are not looked at. Raises
+    JournalError where the file cannot be read at all, NewerDatabase where a newer version wrote it.
+    """
+    logs: list[Log] = []
+    events = 0
+    with looking_at(Path(path)) as db:
+        for name in [workspace] if workspace is not None else _expected(db, held, keys):
+            logs.append(_Verification(db, Path(path), name, held, keys).run(progress, events))
+            events += logs[-1].events
+            if logs[-1].problem:
+                break
+    last = logs[-1] if logs else Log(workspace or "", 0)
+    return Report(
+        not last.problem, events, last.first_bad, last.problem, last.head_hash, last.workspace, logs=tuple(logs)
+    )
+
+
+def _expected(db: sqlite3.Connection, held: Sequence[Held], keys: Sequence[Ed25519PublicKey]) -> list[str]:
+    """The workspaces that have events, and those that had: a copy that our key signed is of a log that belongs here."""
+    found = dict.fromkeys(workspaces(db))
+    newest = {copy.checkpoint.workspace: copy.note for each in held for copy in each.copies}
+    for name, note in newest.items():
+        if any(verify_note(note, key) for key in keys):
+            found.setdefault(name)
+    return list(found)
+
+
+class _Verification:
+    """One workspace's log."""
+
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        path: Path,
+        workspace: str,
+        held: Sequence[Held],
+        keys: Sequence[Ed25519PublicKey],
+    ) -> None:
+        self._db = db
+        self._path = path
+        self._workspace = workspace
+        self._held = held
+        self._keys = keys
+        self._bad: list[Bad] = []
+        self._trees: dict[int, tuple[bytes, str]] = {}
+        self._grown = Frontier()
+        self._tiles: list[bytes] = []
+        self._signed: list[Signed] = []
+        self._erased: dict[int, bytes] = {}
+        self._head = GENESIS
+        self._vouched: dict[str, bool] = {}
+
+    def run(self, progress: Callable[[int], None] | None, before: int) -> Log:
+        """Everything about it; the first event that is wrong counts, whatever showed it."""
+        (last,) = self._db.execute("SELECT max(seq) FROM events WHERE workspace = ?", (self._workspace,)).fetchone()
+        last = last or 0
+        copies = [copy for held in self._held for copy in held.copies if copy.checkpoint.origin == self._origin]
+        checked = self._rows(last, copies, progress, before)
+        self._tombstones(checked)
+        good = self._checkpoints()
+        anchored = self._copies(copies, last if checked == last else None)
+        self._rest(last)
+        bad = min(self._bad, key=lambda each: each.seq or last + 2, default=None)
+        return Log(
+            self._workspace,
+            min(checked, bad.seq - 1) if bad and bad.seq else checked,
+            self._head,
+            len(good),
+            good[-1] if good else None,
+            anchored,
+            len(self._erased),
+            bad.seq or None if bad else None,
+            bad.problem if bad else "",
+        )
+
+    @property
+    def _origin(self) -> str:
+        return origin_of(self._workspace)
+
+    def _claims(self, kind: str, field: str) -> Iterator[tuple[int, object]]:
+        """What events of a kind say in a field, before it is known whether they are to be believed."""
+        yield from self._db.execute(_CLAIMS, (f"$.{field}", self._workspace, kind))
+
+    def _rows(self, last: int, copies: Sequence[Copy], progress: Callable[[int], None] | None, before: int) -> int:
+        """The chain, segment by segment, with the trees at every size that somebody signed; how many events hold."""
+        sizes = [size for _, size in self._claims("CheckpointSigned", "size") if isinstance(size, int)]
+        sizes = sorted({*sizes, *(copy.checkpoint.size for copy in copies)})
+        keys, checked = tuple(map(raw, self._keys)), 0
+        tasks = [
+            Task(
+                self._path,
+                self._workspace,
+                first,
+                min(first + LENGTH - 1, last),
+                tuple(size for size in sizes if first <= size < first + LENGTH),
+                keys,
+            )
+            for first in range(1, last + 1, LENGTH)
+        ]
+        for found in _each(tasks):
+            self._take(found)
+            checked += found.checked
+            if found.bad:
+                self._bad.append(found.bad)
+                break
+            if progress:
+                progress(before + checked)
+        return checked
+
+    def _take(self, found: Found) -> None:
+        for size, (peaks, head) in found.trees.items():
+            tree = self._grown.copy()
+            _add(tree, peaks, size - tree.size)
+            self._trees[size] = (tree.root(), head)
+        _add(self._grown, found.peaks, found.checked)
+        self._tiles += found.tiles
+        self._signed += found.signed
+        self._vouched.update((each.note, True) for each in found.signed if each.checkpoint)
+        self._erased.update(found.erased)
+        self._head = found.head
+
+    def _tombstones(self, checked: int) -> None:
+        """A body is gone where a tombstone says so, and only there."""
+        remains = dict(self._claims("BodyErased", "remains"))
+        said: dict[object, tuple[int, object]] = {}
+        for seq, erased in self._claims("BodyErased", "seq"):
+            if seq <= checked and isinstance(erased, int) and erased < seq:
+                said.setdefault(erased, (seq, remains[seq]))
+        for seq, body in self._erased.items():
+            if seq not in said:
+                self._bad.append(Bad(seq, f"the body of event {seq} is gone, and no tombstone says why"))
+            elif str(said[seq][1]).encode() != body:
+                self._bad.append(Bad(seq, f"what remains of event {seq} is not what its tombstone says"))
+        for erased, (tombstone, _) in said.items():
+            if erased not in self._erased and isinstance(erased, int):
+                problem = f"the body of event {erased} was erased by event {tombstone} and stands there again"
+                self._bad.append(Bad(erased, problem))
+
+    def _checkpoints(self) -> list[Checkpoint]:
+        """Those in the log itself: signed, and over what stands before them."""
+        good: list[Checkpoint] = []
+        for seq, _, checkpoint, problem in self._signed:
+            if checkpoint is None:
+                self._bad.append(Bad(seq, problem))
+            elif checkpoint.size >= seq or not self._agrees(checkpoint):
+                first = max((each.size for each in good if each.size < checkpoint.size), default=0) + 1
+                span = _span(first, min(checkpoint.size, seq - 1))
+                self._bad.append(Bad(first, f"{span} not what was signed: the checkpoint at event {seq}"))
+                break
+            else:
+                good.append(checkpoint)
+        return good
+
+    def _copies(self, copies: Sequence[Copy], last: int | None) -> tuple[tuple[str, Checkpoint], ...]:
+        """Those outside. `last` is the log's last event, None where the chain ends in a bad one."""
+        agreed: dict[str, Checkpoint] = {}
+        for copy in sorted(copies, key=lambda each: each.checkpoint.size):
+            checkpoint, place = copy.checkpoint, copy.place
+            if not self._is_signed(copy.note):
+                problem = f"{place} holds a checkpoint over {checkpoint.size} events that is not signed by the key"
+                self._bad.append(Bad(0, problem))
+            elif checkpoint.size in self._trees and not self._agrees(checkpoint):
+                first = max((each.size for each in agreed.values()), default=0) + 1
+                self._bad.append(self._rewritten(copy, first))
+                break
+            elif checkpoint.size in self._trees or not checkpoint.size:
+                agreed[place] = checkpoint
+            elif last is not None:
+                held = f"{place} holds a checkpoint over {checkpoint.size} events of {checkpoint.at:%Y-%m-%d %H:%M} UTC"
+                self._bad.append(Bad(last + 1, f"event {last + 1} is missing: {held}"))
+                break
+        return tuple(agreed.items())
+
+    def _is_signed(self, note: str) -> bool:
+        """By one of the keys; copies of what stands in the log were looked at there."""
+        if note not in self._vouched:
+            self._vouched[note] = not self._keys or any(verify_note(note, key) for key in self._keys)
+        return self._vouched[note]
+
+    def _agrees(self, checkpoint: Checkpoint) -> bool:
+        return self._trees.get(checkpoint.size) == (checkpoint.root, checkpoint.head)
+
+    def _rewritten(self, copy: Copy, first: int) -> Bad:
+        size, at = copy.checkpoint.size, copy.checkpoint.at
+        held = f"{copy.place} holds another checkpoint of {at:%Y-%m-%d %H:%M} UTC over {size} events"
+        begin = max(first, copy.first)
+        hashes = tiles.hashes(self._db, self._workspace, begin, size)
+        exactly = copy.differs(enumerate(hashes, begin)) if copy.first and copy.first <= first else None
+        if exactly is not None:
+            return Bad(exactly, f"event {exactly} is not what it was: {held}")
+        return Bad(first, f"{_span(first, size)} not what was recorded: {held}")
+
+    def _rest(self, last: int) -> None:
+        """Bodies of no event, tiles that are not the tree's, places that hold less than was written there."""
+        (orphan,) = self._db.execute(_ORPHAN, (self._workspace,)).fetchone()
+        if orphan is not None:
+            self._bad.append(Bad(int(orphan), f"event {orphan} is missing, but has a body"))
+        if self._db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'tiles'").fetchone():
+            kept = self._db.execute("SELECT tile, root FROM tiles WHERE workspace = ?", (self._workspace,)).fetchall()
+            if any(root != self._tiles[tile] for tile, root in kept if tile < len(self._tiles)):
+                self._bad.append(
+                    Bad(0, "the projection `tiles` is not what the events say: run `personal-agent db rebuild`")
+                )
+        places = dict(self._claims("AnchorWritten", "place"))
+        written: dict[object, int] = {}
+        for seq, size in self._claims("AnchorWritten", "size"):
+            if isinstance(size, int) and seq <= last:
+                written[places[seq]] = max(size, written.get(places[seq], 0))
+        for held in self._held:
+            sizes = [copy.checkpoint.size for copy in held.copies if copy.checkpoint.origin == self._origin]
+            size = written.get(held.place, 0)
+            if size > max(sizes, default=0):
+                problem = f"a checkpoint over {size} events was written to {held.place}, and is not there any more"
+                self._bad.append(Bad(0, problem))
+            self._bad += [Bad(0, problem) for problem in held.problems]
+
+
+def _each(tasks: Sequence[Task]) -> Iterable[Found]:
+    """In order; on every core where there are many, if processes can be had."""
+    done = 0
+    if len(tasks) > _FEW:
+        pool = ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"))
+        try:
+            for found in pool.map(check, tasks):
+                yield found
+                done += 1
+        except BrokenProcessPool:
+            pass
+        finally:
+            pool.shutdown(cancel_futures=True)
+    yield from map(check, tasks[done:])
+
+
+def _add(tree: Frontier, peaks: Sequence[bytes], size: int) -> None:
+    """Subtrees behind a tree whose size is a multiple of theirs, the largest first."""
+    levels = [level for level in range(size.bit_length() - 1, -1, -1) if size >> level & 1]
+    for level, peak in zip(levels, peaks, strict=True):
+        tree.add(peak, level)
+
+
+def _span(first: int, last: int) -> str:
+    return f"event {first} is" if first == last else f"events {first} to {last} are"

@@ -18,8 +18,8 @@ CREATE INDEX events_of_run ON events (workspace, run_id, seq) WHERE run_id <> ''
 CREATE INDEX events_of_incident ON events (workspace, incident_id, seq) WHERE incident_id <> '';
 CREATE INDEX events_of_kind ON events (workspace, kind, at);
 
--- Bodies stand apart, so that one body can be erased later while the chain over the hashes still verifies. No erasing
--- exists yet: the migration that brings it replaces the trigger event_bodies_stay.
+-- Bodies stand apart, so that one body can be erased later while the chain over the hashes still verifies: the migration
+-- that brings erasing replaces the trigger event_bodies_never_change.
 CREATE TABLE event_bodies (
   workspace TEXT    NOT NULL,
   seq       INTEGER NOT NULL,

@@ -20,16 +20,20 @@ from domain.events import (
     AlertReceived,
     AlertSuppressed,
     AnalysisPlanned,
+    AnchorFailed,
+    AnchorWritten,
     ApprovalClosed,
     ApprovalEscalated,
     ApprovalReminded,
     ApprovalRequested,
     AutonomyDemoted,
     AutonomyRestored,
+    BodyErased,
     BreakerOpened,
     BreakerReset,
     BreakGlassOpened,
     BreakGlassReviewed,
+    CheckpointSigned,
     DecisionMade,
     DelegationEnded,
     DiagnosisConcluded,
@@ -70,7 +74,19 @@ from domain.events import (
     event_of,
 )
 from storage.database import projections, run_script, transaction
-from storage.views import approvals, authority, brakes, executions, feedback, incidents, messages, noise, runs, work
+from storage.views import (
+    approvals,
+    audit,
+    authority,
+    brakes,
+    executions,
+    feedback,
+    incidents,
+    messages,
+    noise,
+    runs,
+    work,
+)
 
 
 def fold(db: sqlite3.Connection, at: Envelope) -> None:
@@ -112,6 +128,8 @@ def fold(db: sqlite3.Connection, at: Envelope) -> None:
             feedback.given(db, at, at.event)
         case PayloadReceived() | PayloadHandled() | MessageWanted() | MessageSent() | MessageFailed():
             _fold_message(db, at, at.event)
+        case CheckpointSigned() | AnchorWritten() | AnchorFailed() | BodyErased():
+            _fold_audit(db, at, at.event)
         case (
             AlertReceived()
             | AnalysisPlanned()
@@ -259,6 +277,23 @@ def _fold_execution(
             assert_never(event)
 
 
+def _fold_audit(
+    db: sqlite3.Connection, at: Envelope, event: CheckpointSigned | AnchorWritten | AnchorFailed | BodyErased
+) -> None:
+    """The log about itself."""
+    match event:
+        case CheckpointSigned():
+            audit.signed(db, at, event)
+        case AnchorWritten():
+            audit.anchored(db, at, event)
+        case AnchorFailed():
+            audit.not_anchored(db, at, event)
+        case BodyErased():
+            audit.erased(db, at, event)
+        case _:
+            assert_never(event)
+
+
 def _fold_control(
     db: sqlite3.Connection,
     at: Envelope,
@@ -296,23 +331,28 @@ def rebuild(db: sqlite3.Connection) -> int:
     Raises JournalError, with everything left as it was, where an event cannot be folded.
     """
     with transaction(db):
-        for (table,) in db.execute(
-            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
-            " AND name NOT IN ('events', 'event_bodies', 'meta')"
-        ).fetchall():
-            db.execute(f'DROP TABLE "{table}"')
-        script, digest = projections()
-        run_script(db, script)
-        folded = 0
-        for envelope in _everything(db):
-            try:
-                fold(db, envelope)
-            except Conflict as refusal:
-                raise JournalError(
-                    f"event {envelope.seq} of the workspace {envelope.workspace} cannot be folded: {refusal}"
-                ) from refusal
-            folded += 1
-        db.execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('projections', ?)", (digest,))
+        return refold(db)
+
+
+def refold(db: sqlite3.Connection) -> int:
+    """`rebuild` within a transaction that is open already."""
+    for (table,) in db.execute(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+        " AND name NOT IN ('events', 'event_bodies', 'meta')"
+    ).fetchall():
+        db.execute(f'DROP TABLE "{table}"')
+    script, digest = projections()
+    run_script(db, script)
+    folded = 0
+    for envelope in _everything(db):
+        try:
+            fold(db, envelope)
+        except Conflict as refusal:
+            raise JournalError(
+                f"event {envelope.seq} of the workspace {envelope.workspace} cannot be folded: {refusal}"
+            ) from refusal
+        folded += 1
+    db.execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('projections', ?)", (digest,))
     return folded
 
 

@@ -15,7 +15,7 @@ from domain.canonical import canonical
 from domain.errors import JournalError
 from storage.chain import GENESIS, hash_of_event
 from storage.journal import open_journal
-from storage.verify import Report, verify
+from storage.verify import Log, Report, verify
 from tests.contracts.journal_samples import alert, opened, payload, run_started
 
 N = 12
@@ -88,7 +88,8 @@ def test_the_next_event_of_the_chain_is_what_the_database_takes(path: Path) -> N
 def test_an_untouched_chain_verifies(path: Path) -> None:
     with closing(sqlite3.connect(path)) as db:
         (head,) = db.execute("SELECT hash FROM events WHERE seq = 12").fetchone()
-    assert verify(path) == verify(path, "local") == Report(ok=True, events=N, head_hash=head, workspace="local")
+    log = Log("local", N, head)
+    assert verify(path) == verify(path, "local") == Report(True, N, head_hash=head, workspace="local", logs=(log,))
 
 
 SWAP = [f"UPDATE events SET seq = {new} WHERE seq = {old}" for old, new in ((5, -5), (6, 5), (-5, 6))]
@@ -162,7 +163,7 @@ async def test_verify_works_beside_a_writer_and_tells_how_far_it_is(tmp_path: Pa
             await journal.append(*(alert() for _ in range(4000)))
         report = verify(tmp_path / "agent.db", progress=seen.append)
         await journal.append(alert())
-    assert (report.ok, report.events, seen) == (True, 20_000, [10_000, 20_000])
+    assert (report.ok, report.events, seen) == (True, 20_000, [16_384, 20_000])
 
 
 @pytest.mark.parametrize(
