@@ -1,7 +1,8 @@
 """Prometheus metrics, one place. Names follow Prometheus' conventions: base units, _total for counters.
 
-Every label has few values: names of tools, models and states, never an id or what a stranger sent. What a metric counts is
-derived from the journal's events in `bot.measure`, or taken where it happens if no event holds it.
+Every label has few values: names of tools, models and states, never an id or what a stranger sent. None is called like those
+that Prometheus adds (job, instance). What a metric counts is derived from the journal's events in `bot.measure`, or taken
+where it happens if no event holds it.
 """
 
 from __future__ import annotations
@@ -117,9 +118,9 @@ slack_seconds = _histogram("slack_request_seconds", "One call of Slack's Web API
 
 # --- the service itself
 ready = _gauge("ready", "1 while /readyz says 200")
-job_seconds = _histogram("job_seconds", "One turn of a scheduled job", "job")
-job_failures = _counter("job_failures_total", "Turns of a scheduled job that failed", "job")
-job_success = _gauge("job_last_success_timestamp_seconds", "When a scheduled job last went well", "job")
+job_seconds = _histogram("job_seconds", "One turn of a scheduled job", "task")
+job_failures = _counter("job_failures_total", "Turns of a scheduled job that failed", "task")
+job_success = _gauge("job_last_success_timestamp_seconds", "When a scheduled job last went well", "task")
 loop_lag = _histogram("event_loop_lag_seconds", "How late the event loop is", buckets=_QUICK)
 traces = _counter("otlp_traces_total", "Finished runs on their way to the OTLP endpoint", "result")
 errors = _counter("errors_total", "Unexpected errors, by the logger that has the traceback", "logger")

@@ -312,13 +312,13 @@ async def test_a_job_s_turns_and_failures_are_counted_and_a_failure_stops_nothin
     schedule.start()
     async with asyncio.timeout(10):
         await twice.wait()
-        while not page()("job_last_success_timestamp_seconds", job="test of jobs"):
+        while not page()("job_last_success_timestamp_seconds", task="test of jobs"):
             await asyncio.sleep(0)
     schedule.stop()
     told = page().since(before)
-    assert told("job_failures_total", job="test of jobs") == 1
-    assert told("job_seconds_count", job="test of jobs") >= 2
-    assert abs(page()("job_last_success_timestamp_seconds", job="test of jobs") - time.time()) < 60
+    assert told("job_failures_total", task="test of jobs") == 1
+    assert told("job_seconds_count", task="test of jobs") >= 2
+    assert abs(page()("job_last_success_timestamp_seconds", task="test of jobs") - time.time()) < 60
 
 
 def test_times_are_never_below_zero_when_the_clock_is_set_back() -> None:

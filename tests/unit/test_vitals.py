@@ -112,7 +112,7 @@ def test_what_is_worth_an_alert_begins_at_zero() -> None:
     for series in (
         'personal_agent_executions_total{outcome="unknown",tool="kubernetes_rollback"}',
         'personal_agent_model_seconds_count{model="gpt",outcome="error"}',
-        'personal_agent_job_failures_total{job="expiry sweep"}',
+        'personal_agent_job_failures_total{task="expiry sweep"}',
         'personal_agent_journal_append_failures_total{reason="error"}',
         'personal_agent_verifications_total{result="failed"}',
         'personal_agent_approvals_total{state="expired"}',
