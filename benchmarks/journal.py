@@ -103,7 +103,18 @@ def unit(finished_at: datetime, number: int) -> WorkUnit:
     kind, outcome = list(WorkKind)[number % 5], list(WorkOutcome)[number % 6]
     began = finished_at - timedelta(minutes=4)
     return WorkUnit(
-        kind, outcome, began, finished_at, "cart", "production", 900, 4000, 60_000 + number, 240_000, 60_000
+        kind,
+        outcome,
+        began,
+        finished_at,
+        "cart",
+        "production",
+        worth=True,
+        to_first_finding_ms=900,
+        to_diagnosis_ms=4000,
+        to_approval_ms=60_000 + number,
+        to_verified_ms=240_000,
+        people_ms=60_000,
     )
 
 

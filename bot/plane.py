@@ -10,6 +10,7 @@ from typing import Any
 from bot import brakes, breakglass, delegation, escalation, explain, feedback, maintenance, undo, voting
 from bot.agent.loop import advance
 from bot.agent.world import World, log
+from bot.agent.worth import bill_of, work_unit
 from bot.incidents import OpenIncidents, ResolvedIncidents
 from bot.intake import STORM, Intake
 from bot.narrator import Narrator
@@ -32,6 +33,7 @@ from domain.events import (
     ModeChanged,
     RunFinished,
     RunStarted,
+    WorkUnitRecorded,
 )
 from domain.feedback import FeedbackGiven
 from domain.fold import fold
@@ -406,7 +408,8 @@ class Plane:
                 for each in run.executions
                 if not each.outcome
             ]
-            ended: list[Event] = [*lost, RunFinished(RunOutcome.FAILED, reason)]
+            unit = work_unit(run, RunOutcome.FAILED, self.world.clock(), await bill_of(self.world, run))
+            ended: list[Event] = [*lost, RunFinished(RunOutcome.FAILED, reason), WorkUnitRecorded(unit)]
             await self.world.journal.append(*(Draft(event, SYSTEM, run.spec.incident_id, run_id) for event in ended))
             run = fold(await self.world.journal.of_run(run_id))
             for call in run.calls.values():

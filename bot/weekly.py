@@ -43,11 +43,13 @@ async def tell(
 
 def words(rollup: Rollup, monday: date) -> list[str]:
     """The figures as sentences; what is estimated says so."""
-    outcomes = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in rollup.by_outcome)
-    came = f"{rollup.alerts} alerts, {rollup.incidents} incidents, {rollup.n} pieces of work ({outcomes})"
+    outcomes = ", ".join(f"{group.n} {group.name.replace('_', ' ')}" for group in rollup.by_outcome)
+    counted, measured, estimated = rollup.counted, rollup.measured, rollup.estimated
+    came = f"{counted.alerts.n} alerts, {counted.incidents.n} incidents, {rollup.n} pieces of work ({outcomes})"
+    cost = "unknown" if measured.model_cost.value is None else f"${measured.model_cost.value / 1e6:.2f}"
     return [
         f"The week before {monday:%B} {monday.day}: {came}.",
-        f"Changes executed {rollup.executions}, verified {rollup.verified}, failed {rollup.failed}.",
-        f"Model cost ${rollup.cost_micros / 1e6:.2f}; people decided for {rollup.people_ms // 60000} min.",
-        f"Estimated, not measured: {rollup.estimated_saved_s // 60} min of manual work replaced.",
+        f"Changes executed {counted.executions.n}, verified {counted.verified.n}, failed {counted.failed.n}.",
+        f"Model cost {cost}; people decided for {(measured.people.value or 0) // 60_000} min.",
+        f"Estimated, not measured: a net saving of {(estimated.net.value or 0) // 60} min of work by hand.",
     ]

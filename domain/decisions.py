@@ -191,6 +191,7 @@ class Execution:
     undo: Undo | None = None
     verified: bool | None = None
     checks: tuple[Check, ...] = ()
+    verified_at: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Every kind of event, one frozen dataclass each, and the envelope that chains them.
 
-Where a subject has a file of its own (control, messages, audit), its events stand there and are listed here.
+Where a subject has a file of its own (control, messages, audit, worth), its events stand there and are listed here.
 
 The kind recorded in the journal is the class's name. An event never changes; a new meaning is a new class.
 """
@@ -61,6 +61,7 @@ from domain.noise import (
 from domain.pictures import PictureSent as PictureSent, PictureWanted as PictureWanted
 from domain.runs import Answer, RunOutcome, RunSpec, ToolCall, ToolResult, Usage
 from domain.work import WorkUnit
+from domain.worth import BaselineImported as BaselineImported, BaselinesSet as BaselinesSet
 
 # --- intake -----------------------------------------------------------------------------------------------------------
 
@@ -413,6 +414,8 @@ Event = (
     | PolicyRejected
     | WorkUnitRecorded
     | FeedbackGiven
+    | BaselinesSet
+    | BaselineImported
     | MessageWanted
     | MessageSent
     | MessageFailed

@@ -57,9 +57,9 @@ def after(run: Run, envelope: Envelope) -> Run:
             return replace(run, findings=findings, first_finding_at=envelope.at)
         case StepPlanned(step, _, answer):
             run = _with_calls(run, answer.calls, step)
-            return replace(run, step=step, answers=(*run.answers, answer), usage=_add(run.usage, answer.usage))
+            return _used(replace(run, step=step, answers=(*run.answers, answer)), answer.usage)
         case ModelFailed(_, model, reason, _, usage):
-            return replace(run, model_failure=f"{model}: {reason}", usage=_add(run.usage, usage))
+            return _used(replace(run, model_failure=f"{model}: {reason}"), usage)
         case DiagnosisConcluded(diagnosis):
             return replace(run, diagnosis=diagnosis, diagnosed_at=envelope.at)
         case RunFinished(outcome, reason, machine_ms):
@@ -114,6 +114,8 @@ def _after_approval(run: Run, envelope: Envelope) -> Run:
     event = envelope.event
     if isinstance(event, ApprovalRequested):
         call = run.calls[event.request.call_id]
+        if call.approval is not None:
+            run = replace(run, earlier=(*run.earlier, call.approval))
         return _put(run, replace(call, approval=Approval(event.request)))
     found = _call_of_approval(run, getattr(event, "approval_id", ""))
     if found is None or found.approval is None:
@@ -168,9 +170,9 @@ def _after_execution(run: Run, envelope: Envelope) -> Run:
         case ExecutionFinished(_, outcome, detail):
             execution = replace(execution, outcome=outcome, detail=detail)
         case VerificationPassed(_, checks):
-            execution = replace(execution, verified=True, checks=checks)
+            execution = replace(execution, verified=True, checks=checks, verified_at=envelope.at)
         case VerificationFailed(_, checks):
-            execution = replace(execution, verified=False, checks=checks)
+            execution = replace(execution, verified=False, checks=checks, verified_at=envelope.at)
     approval = found.approval and replace(found.approval, execution=execution)
     return _put(run, replace(found, execution=execution, approval=approval))
 
@@ -184,6 +186,11 @@ def _call_of_approval(run: Run, approval_id: str) -> Call | None:
         if call.approval is not None and call.approval.request.id == approval_id:
             return call
     return None
+
+
+def _used(run: Run, usage: Usage) -> Run:
+    unpriced = 0 if usage.priced else usage.input_tokens + usage.output_tokens
+    return replace(run, usage=_add(run.usage, usage), unpriced_tokens=run.unpriced_tokens + unpriced)
 
 
 def _add(one: Usage, other: Usage) -> Usage:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+CARD = "approval:"
+"""The key of an approval card's message: this, and what the card is known by."""
+
 
 @dataclass(frozen=True)
 class MessageWanted:

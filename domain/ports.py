@@ -109,7 +109,7 @@ class Journal(Protocol):
         ...
 
     async def noise(self, since: datetime, until: datetime) -> Mapping[str, int]:
-        """Alerts on these days (UTC) that opened no incident of their own, by what became of them."""
+        """Alerts from `since` up to before `until` that opened no incident of their own, by what became of them."""
         ...
 
     async def run(self, run_id: str) -> RunRow | None:
@@ -197,6 +197,10 @@ class Journal(Protocol):
 
     async def message_at(self, channel: str, ts: str) -> Message | None:
         """The outbox row behind a Slack message of ours."""
+        ...
+
+    async def shown(self, run_id: str) -> Mapping[str, datetime]:
+        """When Slack had the card of each of a run's approval requests, by the request's id; without those it never had."""
         ...
 
     async def rollup(self, since: datetime, until: datetime) -> Rollup:

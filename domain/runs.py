@@ -12,6 +12,7 @@ from domain.actions import Action, Mode, Target
 from domain.alerts import Alert
 from domain.decisions import Approval, Decision, Execution
 from domain.diagnosis import Diagnosis, Finding
+from domain.work import WorkKind
 
 
 class Origin(StrEnum):
@@ -58,7 +59,8 @@ class Budget:
 class RunSpec:
     """What a run is asked to do. `requester` is the Slack user id of the person who asked, empty for alerts.
 
-    `undoes` is the execution that the run takes back, where a person asked for that.
+    `undoes` is the execution that the run takes back, where a person asked for that. `work` is what kind of work it is;
+    None lets its origin and what it does say so.
     """
 
     id: str
@@ -75,6 +77,7 @@ class RunSpec:
     thread_ts: str = ""
     context: str = ""
     undoes: str = ""
+    work: WorkKind | None = None
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,11 @@ class Call:
 
 @dataclass(frozen=True)
 class Run:
-    """A run folded from its events. `calls` is keyed by call id, in order; `step` counts model turns so far."""
+    """A run folded from its events. `calls` is keyed by call id, in order; `step` counts model turns so far.
+
+    `earlier` are approval requests that another of the same call took the place of; `unpriced_tokens` those of models
+    whose price is unknown.
+    """
 
     spec: RunSpec
     started_at: datetime
@@ -165,6 +172,8 @@ class Run:
     first_finding_at: datetime | None = None
     diagnosed_at: datetime | None = None
     machine_ms: int = 0
+    earlier: tuple[Approval, ...] = ()
+    unpriced_tokens: int = 0
 
     @property
     def id(self) -> str:
@@ -175,6 +184,11 @@ class Run:
     def executions(self) -> tuple[Execution, ...]:
         """Every execution of this run, in order."""
         return tuple(call.execution for call in self.calls.values() if call.execution)
+
+    @property
+    def approvals(self) -> tuple[Approval, ...]:
+        """Every approval request of this run, those that another took the place of first."""
+        return (*self.earlier, *(call.approval for call in self.calls.values() if call.approval))
 
     @property
     def tainted(self) -> bool:

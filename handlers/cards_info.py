@@ -148,7 +148,10 @@ def _run_row(row: RunRow) -> str:
 def roi(week: Rollup) -> Body:
     """The figures of a period: measured apart from estimated, and what went wrong with what went right."""
     since, until = kit.when(week.since, "{date_short}"), kit.when(week.until, "{date_short}")
-    text = f"{kit.plural(week.incidents, 'incident')}, {kit.plural(week.executions, 'execution')}: {week.verified} verified"
+    counted, measured = week.counted, week.measured
+    tokens = sum(group.tokens for group in week.by_kind)
+    changes = kit.plural(counted.executions.n, "execution")
+    text = f"{kit.plural(counted.incidents.n, 'incident')}, {changes}: {counted.verified.n} verified"
     return Body(
         text,
         (
@@ -157,21 +160,22 @@ def roi(week: Rollup) -> Body:
             kit.fields(list(_measured(week))),
             kit.context(_outcomes(week)),
             kit.context(
-                f"*Estimated*: {kit.duration(week.estimated_saved_s)} of manual work replaced, from the stated baselines. "
-                f"*Cost*: {_money(week)}, {week.input_tokens + week.output_tokens:,} tokens, "
-                f"{kit.duration(week.people_ms / 1000)} of people's time at approvals."
+                f"*Estimated*: {_net(week)} of manual work saved, net, from the stated baselines. "
+                f"*Cost*: {_money(week)}, {tokens:,} tokens, "
+                f"{kit.duration((measured.people.value or 0) / 1000)} from cards shown to votes."
             ),
         ),
     )
 
 
 def _measured(week: Rollup) -> Iterator[tuple[str, str]]:
-    yield "Incidents", f"{week.incidents} from {kit.plural(week.alerts, 'alert')}"
-    yield "Executions", f"{week.verified} verified, {week.failed} failed, of {week.executions}"
-    yield "First finding", _median(week.median_to_first_finding_ms)
-    yield "Diagnosis", _median(week.median_to_diagnosis_ms)
-    yield "Approval", _median(week.median_to_approval_ms)
-    yield "Verified fix", _median(week.median_to_verified_ms)
+    counted, measured = week.counted, week.measured
+    yield "Incidents", f"{counted.incidents.n} from {kit.plural(counted.alerts.n, 'alert')}"
+    yield "Executions", f"{counted.verified.n} verified, {counted.failed.n} failed, of {counted.executions.n}"
+    yield "First finding", _median(measured.to_first_finding.value)
+    yield "Diagnosis", _median(measured.to_diagnosis.value)
+    yield "Approval", _median(measured.to_approval.value)
+    yield "Verified fix", _median(measured.to_verified.value)
 
 
 def _median(milliseconds: int | None) -> str:
@@ -181,12 +185,18 @@ def _median(milliseconds: int | None) -> str:
 
 
 def _outcomes(week: Rollup) -> str:
-    parts = [f"{count} {kit.safe(name.replace('_', ' '), 40)}" for name, count in week.by_outcome]
+    parts = [f"{group.n} {kit.safe(group.name.replace('_', ' '), 40)}" for group in week.by_outcome]
     return "*Outcomes*: " + (", ".join(parts) or "none yet")
 
 
 def _money(week: Rollup) -> str:
-    return f"${week.cost_micros / 1_000_000:.2f}"
+    cost = week.measured.model_cost.value
+    return "model cost unknown" if cost is None else f"${cost / 1_000_000:.2f}"
+
+
+def _net(week: Rollup) -> str:
+    seconds = week.estimated.net.value or 0
+    return f"{'−' if seconds < 0 else ''}{kit.duration(abs(seconds))}"
 
 
 # --- App Home ---------------------------------------------------------------------------------------------------------
@@ -219,7 +229,7 @@ def status_lines(now: Status) -> Iterator[Block]:
 
 def _four_figures(now: Status) -> Iterator[tuple[str, str]]:
     week = now.week
-    yield "Incidents this week", str(week.incidents) if week else "–"
-    yield "Time to diagnosis", _median(week.median_to_diagnosis_ms) if week else "–"
-    yield "Verified fixes", f"{week.verified} of {week.executions}" if week else "–"
+    yield "Incidents this week", str(week.counted.incidents.n) if week else "–"
+    yield "Time to diagnosis", _median(week.measured.to_diagnosis.value) if week else "–"
+    yield "Verified fixes", f"{week.counted.verified.n} of {week.counted.executions.n}" if week else "–"
     yield "Cost", _money(week) if week else "–"

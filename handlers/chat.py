@@ -15,6 +15,7 @@ from domain.authority import BreakGlass
 from domain.canonical import digest_of, plain
 from domain.decisions import SYSTEM, Approval
 from domain.events import Draft, MessageWanted, PictureSent, PictureWanted
+from domain.messages import CARD
 from domain.ports import Journal, Message
 from domain.runs import Origin, Run, RunSpec
 from handlers import cards, cards_authority
@@ -213,7 +214,7 @@ def progress_key(run_id: str) -> str:
 
 def approval_key(approval_id: str) -> str:
     """The outbox key of an approval's card."""
-    return f"approval:{approval_id}"
+    return f"{CARD}{approval_id}"
 
 
 def content_hash(message: Message | Body) -> str:

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import takewhile
 
-from domain.runs import Call, Run, ToolCall
+from domain.decisions import Approval
+from domain.runs import Run, ToolCall
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,7 @@ def out_of_actions(run: Run) -> str:
 
 def machine_time(run: Run, now: datetime) -> timedelta:
     """How long the run has worked, without the time that it waited for people."""
-    waited = sorted(
-        (call.approval.request.requested_at, _answered(call, now)) for call in run.calls.values() if call.approval
-    )
+    waited = sorted((each.request.requested_at, _answered(each, now)) for each in run.approvals)
     total, until = (run.finished_at or now) - run.started_at, run.started_at
     for begin, end in waited:  # waits may overlap: each moment is taken off once
         begin = max(begin, until)
@@ -69,12 +68,11 @@ def machine_time(run: Run, now: datetime) -> timedelta:
     return max(total, timedelta())
 
 
-def _answered(call: Call, now: datetime) -> datetime:
-    """When a call's approval request stopped waiting."""
-    approval = call.approval
-    if approval is None or approval.closed_at is not None:
-        return approval.closed_at if approval and approval.closed_at else now
-    return call.execution.started_at if call.execution else now
+def _answered(approval: Approval, now: datetime) -> datetime:
+    """When an approval request stopped waiting."""
+    if approval.closed_at is not None:
+        return approval.closed_at
+    return approval.execution.started_at if approval.execution else now
 
 
 def repeated(run: Run, call: ToolCall) -> str:

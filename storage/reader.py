@@ -15,7 +15,7 @@ from domain.actions import Mode
 from domain.alerts import Incident
 from domain.authority import BreakGlass, Delegation
 from domain.brakes import Brakes, TrackRecord
-from domain.codec import decode, timestamp
+from domain.codec import decode, moment, timestamp
 from domain.decisions import Approval
 from domain.errors import JournalError
 from domain.events import Envelope, Event, PayloadReceived
@@ -108,10 +108,8 @@ class Reader:
         return await self._all(sql, (timestamp(now),), lambda _, row: decode(MaintenanceWindow, json.loads(row[0])))
 
     async def noise(self, since: datetime, until: datetime) -> Mapping[str, int]:
-        """Alerts on these days (UTC) that opened no incident of their own, by what became of them."""
-        sql = "SELECT why, sum(n) FROM noise WHERE workspace = ? AND day >= ? AND day <= ? GROUP BY why"
-        days = (timestamp(since)[:10], timestamp(until)[:10])
-        return dict(await self._all(sql, days, lambda _, row: (str(row[0]), int(row[1]))))
+        """Alerts from `since` up to before `until` that opened no incident of their own, by what became of them."""
+        return await self._read(lambda db: rollups.noise(db, self._workspace, timestamp(since), timestamp(until)))
 
     async def run(self, run_id: str) -> RunRow | None:
         """One run's row."""
@@ -246,6 +244,11 @@ class Reader:
     async def message_at(self, channel: str, ts: str) -> Message | None:
         """The outbox row behind a Slack message of ours."""
         return _first(await self._messages(" AND sent_channel = ? AND ts = ? AND ts <> ''", channel, ts))
+
+    async def shown(self, run_id: str) -> Mapping[str, datetime]:
+        """When Slack had the card of each of a run's approval requests, by the request's id; without those it never had."""
+        sql = "SELECT id, shown_at FROM approvals WHERE workspace = ? AND run_id = ? AND shown_at IS NOT NULL"
+        return dict(await self._all(sql, (run_id,), lambda _, row: (row[0], moment(row[1]))))
 
     async def rollup(self, since: datetime, until: datetime) -> Rollup:
         """What the work of a period cost and saved: from `since` up to, not including, `until`."""

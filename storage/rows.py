@@ -18,7 +18,7 @@ from domain.runs import RunOutcome, RunSpec, RunStatus
 INCIDENT = "id, opened, channel, thread_ts, alerts, resolved_at"
 RUN = "spec, status, started_at, finished_at, outcome, reason, steps"
 APPROVAL = "id, request, state, closed_by, closed_reason, closed_at, reminded_at, escalated_at"
-EXECUTION = "id, call_id, action, key, started_at, approval_id, outcome, detail, verified, checks"
+EXECUTION = "id, call_id, action, key, started_at, approval_id, outcome, detail, verified, checks, verified_at"
 BREAK_GLASS = "opened, reviewed_by, review, reviewed_at"
 MESSAGE = (
     "key, revision, channel, thread_key, text, blocks, priority, thread_ts, ts, sent_revision, attempts, failed,"
@@ -94,7 +94,7 @@ def votes(db: sqlite3.Connection, workspace: str, approval_id: str) -> tuple[Vot
 
 def execution(row: sqlite3.Row) -> Execution:
     """An execution as far as it got."""
-    execution_id, call_id, action, key, started_at, approval_id, outcome, detail, verified, checks = row
+    execution_id, call_id, action, key, started_at, approval_id, outcome, detail, verified, checks, verified_at = row
     understood = decode(Action, json.loads(action))
     return Execution(
         execution_id,
@@ -108,6 +108,7 @@ def execution(row: sqlite3.Row) -> Execution:
         understood.undo,
         None if verified is None else bool(verified),
         tuple(decode(Check, check) for check in json.loads(checks)),
+        moment(verified_at) if verified_at else None,
     )
 
 

@@ -12,11 +12,14 @@ CREATE TABLE incidents (
   thread_ts   TEXT    NOT NULL,
   alerts      INTEGER NOT NULL,
   resolved_at TEXT,
+  resolved_seq INTEGER,
+  open_ms     INTEGER,  -- from opened to resolved
+  changed     INTEGER NOT NULL DEFAULT 0,  -- whether the agent executed something in it
   PRIMARY KEY (workspace, id)
 ) STRICT;
 CREATE INDEX incidents_by_age ON incidents (workspace, seq);
+CREATE INDEX incidents_resolved ON incidents (workspace, resolved_at, changed, open_ms) WHERE resolved_at IS NOT NULL;
 CREATE INDEX incidents_open ON incidents (workspace, seq) WHERE resolved_at IS NULL;
-CREATE INDEX incidents_resolved ON incidents (workspace, resolved_at) WHERE resolved_at IS NOT NULL;
 CREATE INDEX incidents_by_thread ON incidents (workspace, channel, thread_ts) WHERE thread_ts <> '';
 
 CREATE TABLE incident_alerts (
@@ -50,13 +53,13 @@ CREATE TABLE maintenance (
   PRIMARY KEY (workspace, id)
 ) STRICT, WITHOUT ROWID;
 
--- Alerts a day (UTC) that opened no incident of their own, by what became of them.
+-- Alerts that opened no incident of their own, by what became of them.
 CREATE TABLE noise (
   workspace TEXT    NOT NULL,
-  day       TEXT    NOT NULL,
   why       TEXT    NOT NULL,  -- repeated, grouped, storm, flapping, cooldown, maintenance
-  n         INTEGER NOT NULL,
-  PRIMARY KEY (workspace, day, why)
+  at        TEXT    NOT NULL,
+  seq       INTEGER NOT NULL,
+  PRIMARY KEY (workspace, why, at, seq)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE runs (
@@ -112,12 +115,18 @@ CREATE TABLE approvals (
   closed_at        TEXT,
   reminded_at      TEXT,
   escalated_at     TEXT,
+  shown_at         TEXT,     -- when Slack had its card
+  decided_at       TEXT,     -- by a person, and until when nobody took that back
+  decided_seq      INTEGER,
+  decided          TEXT,     -- approved or denied
+  waited_ms        INTEGER,  -- from shown to decided
   PRIMARY KEY (workspace, id)
 ) STRICT;
 CREATE INDEX approvals_by_age ON approvals (workspace, seq);
 CREATE INDEX approvals_of_run ON approvals (workspace, run_id, seq);
 CREATE INDEX approvals_of_incident ON approvals (workspace, incident_id, seq);
 CREATE INDEX approvals_of_batch ON approvals (workspace, batch, seq) WHERE batch <> '';
+CREATE INDEX approvals_decided ON approvals (workspace, decided_at, decided, waited_ms) WHERE decided_at IS NOT NULL;
 CREATE INDEX approvals_pending ON approvals (workspace, seq) WHERE state = 'pending' AND observe_only = 0;
 CREATE INDEX approvals_expiring ON approvals (workspace, expires_at) WHERE state IN ('pending', 'approved');
 CREATE INDEX approvals_denied ON approvals (workspace, tool, target_key, arguments_digest, seq) WHERE state = 'denied';
@@ -171,6 +180,7 @@ CREATE TABLE executions (
   outcome     TEXT,
   detail      TEXT    NOT NULL DEFAULT '',
   verified    INTEGER,
+  verified_at TEXT,
   checks      TEXT    NOT NULL DEFAULT '[]',
   failed      INTEGER NOT NULL GENERATED ALWAYS AS (
     CASE WHEN verified IS NOT NULL THEN NOT verified ELSE coalesce(outcome IN ('failed', 'unknown'), 0) END
@@ -283,44 +293,76 @@ CREATE TABLE work_units (
   incident_id         TEXT    NOT NULL,
   run_id              TEXT    NOT NULL,
   kind                TEXT    NOT NULL,
-  outcome             TEXT    NOT NULL,
+  outcome             TEXT    NOT NULL,  -- as it stands: work that is taken back later changes here and in its day's sums
   service             TEXT    NOT NULL,
-  environment         TEXT    NOT NULL,
   started_at          TEXT    NOT NULL,
   finished_at         TEXT    NOT NULL,
+  by_alert            INTEGER NOT NULL,
+  worth               INTEGER NOT NULL,
+  alert_age_ms        INTEGER,
   to_first_finding_ms INTEGER,
   to_diagnosis_ms     INTEGER,
   to_approval_ms      INTEGER,
   to_verified_ms      INTEGER,
+  votes               INTEGER NOT NULL,
   people_ms           INTEGER NOT NULL,
+  attention_ms        INTEGER NOT NULL,
+  machine_ms          INTEGER NOT NULL,
+  compute_micros      INTEGER,
   input_tokens        INTEGER NOT NULL,
   output_tokens       INTEGER NOT NULL,
+  unpriced_tokens     INTEGER NOT NULL,
   cost_micros         INTEGER NOT NULL,
-  estimated_saved_s   INTEGER NOT NULL,
-  baseline            TEXT    NOT NULL,
   PRIMARY KEY (workspace, seq)
 ) STRICT;
+CREATE INDEX work_units_times ON work_units (workspace, finished_at, by_alert, alert_age_ms, to_first_finding_ms,
+  to_diagnosis_ms, to_approval_ms, to_verified_ms, outcome, seq);
+CREATE INDEX work_units_bad ON work_units (workspace, finished_at, people_ms) WHERE outcome IN ('failed', 'reverted');
 CREATE INDEX work_units_of_run ON work_units (workspace, run_id);
-CREATE INDEX work_units_finished ON work_units (workspace, finished_at, kind, outcome, people_ms, input_tokens,
-  output_tokens, cost_micros, estimated_saved_s);
-CREATE INDEX work_units_to_first_finding ON work_units (workspace, finished_at, to_first_finding_ms);
-CREATE INDEX work_units_to_diagnosis ON work_units (workspace, finished_at, to_diagnosis_ms);
-CREATE INDEX work_units_to_approval ON work_units (workspace, finished_at, to_approval_ms);
-CREATE INDEX work_units_to_verified ON work_units (workspace, finished_at, to_verified_ms);
 
--- Whole days (UTC) summed, so that a quarter's figures read a few hundred rows.
+-- Whole days (UTC) summed, so that a quarter's figures read some thousand rows, however long the journal is.
 CREATE TABLE daily (
-  workspace         TEXT    NOT NULL,
-  day               TEXT    NOT NULL,
-  kind              TEXT    NOT NULL,
-  outcome           TEXT    NOT NULL,
-  n                 INTEGER NOT NULL,
-  people_ms         INTEGER NOT NULL,
-  input_tokens      INTEGER NOT NULL,
-  output_tokens     INTEGER NOT NULL,
-  cost_micros       INTEGER NOT NULL,
-  estimated_saved_s INTEGER NOT NULL,
-  PRIMARY KEY (workspace, day, kind, outcome)
+  workspace       TEXT    NOT NULL,
+  day             TEXT    NOT NULL,
+  kind            TEXT    NOT NULL,
+  outcome         TEXT    NOT NULL,
+  service         TEXT    NOT NULL,
+  n               INTEGER NOT NULL,
+  credited        INTEGER NOT NULL,  -- units that replaced work and stayed good
+  charged         INTEGER NOT NULL,  -- units that failed or were taken back
+  votes           INTEGER NOT NULL,
+  people_ms       INTEGER NOT NULL,
+  attention_ms    INTEGER NOT NULL,
+  machine_ms      INTEGER NOT NULL,
+  computed        INTEGER NOT NULL,  -- units whose computing time had a price
+  compute_micros  INTEGER NOT NULL,
+  modelled        INTEGER NOT NULL,  -- units that used a model
+  input_tokens    INTEGER NOT NULL,
+  output_tokens   INTEGER NOT NULL,
+  unpriced        INTEGER NOT NULL,  -- units that used tokens without a price
+  unpriced_tokens INTEGER NOT NULL,
+  cost_micros     INTEGER NOT NULL,
+  PRIMARY KEY (workspace, day, kind, outcome, service)
+) STRICT, WITHOUT ROWID;
+
+-- What work costs by hand: what the team set, and its incidents from before the agent.
+CREATE TABLE baselines (
+  workspace TEXT    NOT NULL,
+  kind      TEXT    NOT NULL,
+  seconds   INTEGER NOT NULL,
+  seq       INTEGER NOT NULL,
+  PRIMARY KEY (workspace, kind)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE history (
+  workspace   TEXT    NOT NULL,
+  kind        TEXT    NOT NULL,
+  open_ms     INTEGER NOT NULL,
+  seq         INTEGER NOT NULL,
+  place       INTEGER NOT NULL,  -- within the file
+  resolved_at TEXT    NOT NULL,
+  service     TEXT    NOT NULL,
+  PRIMARY KEY (workspace, kind, open_ms, seq, place)
 ) STRICT, WITHOUT ROWID;
 
 -- The Merkle tree's complete tiles of 256 events; laid as checkpoints are recorded (storage/tiles.py).

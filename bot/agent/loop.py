@@ -17,10 +17,11 @@ from typing import Any, TypeVar
 
 from bot import brakes, metrics
 from bot.agent import approve, execute
-from bot.agent.outcome import outcome_of, result_of, work_unit
+from bot.agent.outcome import outcome_of, result_of
 from bot.agent.reading import LOOK_SECONDS, READ_SECONDS, read
 from bot.agent.step import decide, decided, failed, is_write, propose
 from bot.agent.world import Journey, World, log
+from bot.agent.worth import bill_of, work_unit
 from bot.analyzers import Reading, analyze
 from domain.actions import Action
 from domain.canonical import canonical, digest_of, plain
@@ -339,7 +340,8 @@ class _Passage:
     async def _finish(self, outcome: RunOutcome, reason: str) -> None:
         now, run = self.world.clock(), self.run
         spent = round(budget.machine_time(run, now).total_seconds() * 1000)
-        await self.journey.record(RunFinished(outcome, reason, spent), WorkUnitRecorded(work_unit(run, outcome, now)))
+        unit = work_unit(run, outcome, now, await bill_of(self.world, run))
+        await self.journey.record(RunFinished(outcome, reason, spent), WorkUnitRecorded(unit))
         await self.world.chat.diagnosis(self.run)
 
 

@@ -21,7 +21,10 @@ log = logging.getLogger("agent.run")
 
 @dataclass(frozen=True)
 class World:
-    """The ports and the live settings. Callables are read at each use: they change while the service runs."""
+    """The ports and the live settings. Callables are read at each use: they change while the service runs.
+
+    `hour_micros` is the price of an hour of computing in millionths of a US dollar; None means that it is not counted.
+    """
 
     journal: Journal
     chat: Chat
@@ -36,6 +39,7 @@ class World:
     paused: Callable[[], str]
     clock: Callable[[], datetime]
     model_seconds: float = 90.0
+    hour_micros: int | None = None
 
     def placed(self, target: Target) -> Target:
         """The target with its environment: by its namespace, whatever its tool said; of other systems only the tool knows."""

@@ -6,12 +6,15 @@ import argparse
 import asyncio
 import json
 import re
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from bot.config import load
 from domain.codec import encode
 from domain.errors import SettingsError
-from domain.work import Rollup
+from domain.work import Figure, Group, Rollup
 from storage.reader import read_journal, workspaces_in
 
 _PERIOD = re.compile(r"(\d{1,4})([hdw])$")
@@ -41,20 +44,14 @@ def period(text: str) -> timedelta:
 
 
 def words(rollup: Rollup) -> str:
-    """The figures as lines. Every line says what it is counted over."""
+    """The figures as lines: each with its n, its interval and how it is computed."""
     lines = [
         f"{rollup.since:%Y-%m-%d %H:%M} to {rollup.until:%Y-%m-%d %H:%M} UTC",
-        f"  alerts {rollup.alerts}, incidents {rollup.incidents}, pieces of work {rollup.n}",
+        *_part("counted", rollup.counted),
         f"  by kind: {_counts(rollup.by_kind)}",
         f"  by outcome: {_counts(rollup.by_outcome)}",
-        f"  changes executed {rollup.executions}, verified {rollup.verified}, failed {rollup.failed}",
-        "measured (medians)",
-        f"  to first finding {_ms(rollup.median_to_first_finding_ms)}, to diagnosis {_ms(rollup.median_to_diagnosis_ms)}",
-        f"  to approval {_ms(rollup.median_to_approval_ms)}, to verified {_ms(rollup.median_to_verified_ms)}",
-        f"  people waited for in all {_ms(rollup.people_ms)}",
-        f"  model {rollup.input_tokens} + {rollup.output_tokens} tokens, ${rollup.cost_micros / 1e6:.4f}",
-        "estimated (an assumption per kind of work, not a measurement)",
-        f"  manual work replaced: {rollup.estimated_saved_s // 60} minutes",
+        *_part("measured", rollup.measured),
+        *_part("estimated: measured times and counts with an assumption, which each line names", rollup.estimated),
     ]
     return "\n".join(lines)
 
@@ -64,11 +61,42 @@ async def _rollup(path: str, workspace: str, since: datetime, until: datetime) -
         return await journal.rollup(since, until)
 
 
-def _counts(pairs: tuple[tuple[str, int], ...]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in pairs) or "none"
+def _part(name: str, part: Any) -> Iterator[str]:
+    yield name
+    for field in fields(part):
+        figure: Figure = getattr(part, field.name)
+        yield f"  {figure.title:<32} {amount(figure.value, figure.unit):>10}  {_small_print(figure)}"
 
 
-def _ms(value: int | None) -> str:
+def _small_print(figure: Figure) -> str:
+    parts = [f"n = {figure.n}"]
+    if figure.low is not None or figure.high is not None:
+        parts.append(f"{amount(figure.low, figure.unit)} to {amount(figure.high, figure.unit)} ({figure.interval})")
+    return "; ".join([*parts, *filter(None, [figure.note])])
+
+
+def _counts(groups: Iterable[Group]) -> str:
+    return ", ".join(f"{group.name.replace('_', ' ')} {group.n}" for group in groups) or "none"
+
+
+def amount(value: int | None, unit: str) -> str:
+    """A value with its unit, as short as it stays true."""
     if value is None:
         return "–"
-    return f"{value} ms" if value < 1000 else f"{value / 1000:.1f} s"
+    match unit:
+        case "ms":
+            return f"{value} ms" if abs(value) < 1000 else _seconds(value / 1000)
+        case "s":
+            return _seconds(value)
+        case "micros":
+            return f"${value / 1e6:,.4f}" if abs(value) < 10_000_000 else f"${value / 1e6:,.2f}"
+        case "permille":
+            return f"{value / 10:g} %"
+        case _:
+            return f"{value:,}"
+
+
+def _seconds(value: float) -> str:
+    if abs(value) < 120:
+        return f"{value:.1f}".removesuffix(".0") + " s"
+    return f"{value / 60:,.1f} min" if abs(value) < 7200 else f"{value / 3600:,.1f} h"

@@ -40,7 +40,7 @@ def of_run(story: Story, each: Envelope) -> Entry | None:
             machine = f"{words.milliseconds(machine_ms)} of machine time, people not counted."
             return Entry("run", title, (each,), (tag("p", words.sentence(reason)), tag("p", machine, class_="small")))
         case events.WorkUnitRecorded(unit):
-            return Entry("run", "What it cost", (each,), _work(unit))
+            return Entry("run", "What it cost", (each,), (_work(unit),))
     return _of_diagnosis(story, each)
 
 
@@ -126,19 +126,23 @@ def _started(story: Story, each: Envelope, spec: RunSpec) -> Entry:
     return Entry("run", f"Run started, by {spec.origin.value}", (each,), (question, facts, context))
 
 
-def _work(unit: WorkUnit) -> tuple[Child, ...]:
-    measured = (
-        ("Work", f"{unit.kind.value.replace('_', ' ')}, {unit.outcome.value.replace('_', ' ')}"),
-        ("To first finding", words.milliseconds(unit.to_first_finding_ms)),
-        ("To diagnosis", words.milliseconds(unit.to_diagnosis_ms)),
-        ("To approval", words.milliseconds(unit.to_approval_ms)),
-        ("To verified", words.milliseconds(unit.to_verified_ms)),
-        ("People waited for", words.milliseconds(unit.people_ms)),
-        ("Model", f"{unit.input_tokens:,} + {unit.output_tokens:,} tokens, {words.dollars(unit.cost_micros)}"),
+def _work(unit: WorkUnit) -> Child:
+    """What was measured of it; what that is taken to be worth is an estimate, and `personal-agent roi` makes it."""
+    unpriced = f", of which {unit.unpriced_tokens:,} have no known price" if unit.unpriced_tokens else ""
+    return pairs(
+        (
+            ("Work", f"{unit.kind.value.replace('_', ' ')}, {unit.outcome.value.replace('_', ' ')} when the run ended"),
+            ("To first finding", words.milliseconds(unit.to_first_finding_ms)),
+            ("To diagnosis", words.milliseconds(unit.to_diagnosis_ms)),
+            ("To approval", words.milliseconds(unit.to_approval_ms)),
+            ("To verified", words.milliseconds(unit.to_verified_ms)),
+            ("Cards shown to votes", words.milliseconds(unit.people_ms)),
+            (
+                "Model",
+                f"{unit.input_tokens:,} + {unit.output_tokens:,} tokens{unpriced}, {words.dollars(unit.cost_micros)}",
+            ),
+        )
     )
-    saved = f"{unit.estimated_saved_s // 60} min of manual work replaced ({unit.baseline})"
-    estimated = tag("p", tag("b", "Estimated, not measured: "), saved) if unit.estimated_saved_s else None
-    return pairs(measured), estimated
 
 
 # --- findings and the model -------------------------------------------------------------------------------------------

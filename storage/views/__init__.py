@@ -28,6 +28,8 @@ from domain.events import (
     ApprovalRequested,
     AutonomyDemoted,
     AutonomyRestored,
+    BaselineImported,
+    BaselinesSet,
     BodyErased,
     BreakerOpened,
     BreakerReset,
@@ -122,10 +124,10 @@ def fold(db: sqlite3.Connection, at: Envelope) -> None:
             | AutonomyRestored()
         ):
             _fold_control(db, at, at.event)
-        case WorkUnitRecorded():
-            work.recorded(db, at, at.event)
         case FeedbackGiven():
             feedback.given(db, at, at.event)
+        case WorkUnitRecorded() | BaselinesSet() | BaselineImported():
+            _fold_worth(db, at, at.event)
         case PayloadReceived() | PayloadHandled() | MessageWanted() | MessageSent() | MessageFailed():
             _fold_message(db, at, at.event)
         case CheckpointSigned() | AnchorWritten() | AnchorFailed() | BodyErased():
@@ -290,6 +292,21 @@ def _fold_audit(
             audit.not_anchored(db, at, event)
         case BodyErased():
             audit.erased(db, at, event)
+        case _:
+            assert_never(event)
+
+
+def _fold_worth(
+    db: sqlite3.Connection, at: Envelope, event: WorkUnitRecorded | BaselinesSet | BaselineImported
+) -> None:
+    """What work was done, and what it costs by hand."""
+    match event:
+        case WorkUnitRecorded():
+            work.recorded(db, at, event)
+        case BaselinesSet():
+            work.baselines_set(db, at, event)
+        case BaselineImported():
+            work.baseline_imported(db, at, event)
         case _:
             assert_never(event)
 

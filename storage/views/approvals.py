@@ -6,7 +6,7 @@ import sqlite3
 from typing import Literal
 
 from domain.canonical import digest_of
-from domain.codec import encode, timestamp
+from domain.codec import encode, moment, timestamp
 from domain.decisions import ApprovalState, Verdict
 from domain.errors import Conflict
 from domain.events import ApprovalClosed, ApprovalRequested, Envelope, VoteCast
@@ -97,6 +97,7 @@ def _settle(
     if event.closes in _BY_VOTE:
         count(db, at.workspace, tool, environment, _BY_VOTE[event.closes])
     _close(db, at, event.approval_id, event.closes, vote.name or vote.user, vote.reason)
+    _decided(db, at, event.approval_id, "" if reopened else event.closes)
     if reopened:
         db.execute(
             "UPDATE approvals SET closed_by = '', closed_reason = '', closed_at = NULL WHERE workspace = ? AND id = ?",
@@ -136,6 +137,36 @@ def _close(db: sqlite3.Connection, at: Envelope, approval_id: str, state: Approv
     db.execute(
         "UPDATE approvals SET state = ?, closed_by = ?, closed_reason = ?, closed_at = ? WHERE workspace = ? AND id = ?",
         (state, by, reason, timestamp(at.at), at.workspace, approval_id),
+    )
+
+
+def shown(db: sqlite3.Connection, at: Envelope, card: str) -> None:
+    """Slack has the card: from here on people can decide. Its edits change nothing."""
+    for column in ("id", "batch"):
+        db.execute(
+            f"UPDATE approvals SET shown_at = ? WHERE workspace = ? AND {column} = ? AND {column} <> ''"  # noqa: S608
+            " AND shown_at IS NULL",
+            (timestamp(at.at), at.workspace, card),
+        )
+
+
+def _decided(db: sqlite3.Connection, at: Envelope, approval_id: str, decided: str) -> None:
+    """A person's vote settled it, or (empty) took back the vote that had. The wait is from the card, or else the question."""
+    if not decided:
+        db.execute(
+            "UPDATE approvals SET decided_at = NULL, decided_seq = NULL, decided = NULL, waited_ms = NULL"
+            " WHERE workspace = ? AND id = ?",
+            (at.workspace, approval_id),
+        )
+        return
+    (since,) = db.execute(
+        "SELECT coalesce(shown_at, json_extract(request, '$.requested_at')) FROM approvals WHERE workspace = ? AND id = ?",
+        (at.workspace, approval_id),
+    ).fetchone()
+    waited = max(0, round((at.at - moment(since)).total_seconds() * 1000))
+    db.execute(
+        "UPDATE approvals SET decided_at = ?, decided_seq = ?, decided = ?, waited_ms = ? WHERE workspace = ? AND id = ?",
+        (timestamp(at.at), at.seq, decided, waited, at.workspace, approval_id),
     )
 
 

@@ -84,15 +84,15 @@ def note_failure(db: sqlite3.Connection, at: Envelope, execution_id: str) -> Non
     )
 
 
-def revert(db: sqlite3.Connection, at: Envelope, undo_id: str) -> tuple[str, str] | None:
-    """The undo took effect: mark what it took back. Its tool and environment, where that is news."""
+def revert(db: sqlite3.Connection, at: Envelope, undo_id: str) -> tuple[str, str, str] | None:
+    """The undo took effect: mark what it took back. Its tool, environment and run, where that is news."""
     found = db.execute(
         "UPDATE executions SET reverted_seq = ? WHERE workspace = ? AND reverted_seq IS NULL"
         " AND id = (SELECT undoes FROM executions WHERE workspace = ? AND id = ? AND undoes <> '')"
-        " RETURNING id, tool, environment",
+        " RETURNING id, tool, environment, run_id",
         (at.seq, at.workspace, at.workspace, undo_id),
     ).fetchone()
     if found is None:
         return None
     note_failure(db, at, found[0])
-    return found[1], found[2]
+    return found[1], found[2], found[3]

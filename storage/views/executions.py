@@ -16,7 +16,8 @@ from domain.events import (
     VerificationFailed,
     VerificationPassed,
 )
-from storage.views import brakes
+from domain.work import WorkOutcome
+from storage.views import brakes, incidents, work
 from storage.views.rules import must_change, text
 
 Counter = Literal["proposed", "approved", "edited", "denied", "executed", "verified", "failed", "reverted"]
@@ -53,6 +54,7 @@ def started(db: sqlite3.Connection, at: Envelope, event: ExecutionStarted) -> No
         f"the call {event.call_id} was executed already",
     )
     brakes.meant_for(db, at, event)
+    incidents.acted_in(db, at.workspace, at.incident_id)
     if not event.undoes:
         count(db, at.workspace, action.tool, action.target.environment, "executed")
 
@@ -90,9 +92,9 @@ def verified(db: sqlite3.Connection, at: Envelope, event: VerificationPassed | V
     failed_before = _failed(db, at.workspace, event.execution_id)
     must_change(
         db.execute(
-            "UPDATE executions SET verified = ?, checks = ?"
+            "UPDATE executions SET verified = ?, verified_at = ?, checks = ?"
             " WHERE workspace = ? AND id = ? AND outcome IS NOT NULL AND verified IS NULL",
-            (passed, text(event.checks), at.workspace, event.execution_id),
+            (passed, timestamp(at.at), text(event.checks), at.workspace, event.execution_id),
         ),
         f"the execution {event.execution_id} is not finished, or was verified already",
     )
@@ -134,10 +136,19 @@ def _failed(db: sqlite3.Connection, workspace: str, execution_id: str) -> int:
     return int(row[0]) if row else 0
 
 
+def _run_of(db: sqlite3.Connection, workspace: str, execution_id: str) -> str:
+    (run_id,) = db.execute(
+        "SELECT run_id FROM executions WHERE workspace = ? AND id = ?", (workspace, execution_id)
+    ).fetchone()
+    return str(run_id)
+
+
 def _recount(db: sqlite3.Connection, at: Envelope, execution_id: str, failed_before: int) -> None:
     change = _failed(db, at.workspace, execution_id) - failed_before
     if change:
         brakes.note_failure(db, at, execution_id)
+        if change > 0:
+            work.worsened(db, at.workspace, _run_of(db, at.workspace, execution_id), WorkOutcome.FAILED)
         _count_own(db, at.workspace, execution_id, "failed", change)
 
 
@@ -145,7 +156,9 @@ def _reverted(db: sqlite3.Connection, at: Envelope, execution_id: str) -> None:
     """Where this was an undo that took effect: what it took back is reverted, once."""
     subject = brakes.revert(db, at, execution_id)
     if subject is not None:
-        count(db, at.workspace, *subject, "reverted")
+        tool, environment, run_id = subject
+        count(db, at.workspace, tool, environment, "reverted")
+        work.worsened(db, at.workspace, run_id, WorkOutcome.REVERTED)
 
 
 def _count_own(db: sqlite3.Connection, workspace: str, execution_id: str, what: Counter, by: int = 1) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
-from domain.codec import timestamp
+from domain.codec import moment, timestamp
+from domain.errors import Conflict
 from domain.events import AlertJoined, Envelope, IncidentOpened
 from storage.views import noise
 from storage.views.rules import must_change, text
@@ -36,7 +37,7 @@ def opened(db: sqlite3.Connection, at: Envelope, event: IncidentOpened) -> None:
 
 
 def joined(db: sqlite3.Connection, at: Envelope, event: AlertJoined) -> None:
-    """Counts the alert, and keeps whether it still fires."""
+    """Counts the alert, and keeps whether it still fires. One that fires is noise: the same again, or another of its group."""
     must_change(
         db.execute(
             "UPDATE incidents SET alerts = alerts + 1 WHERE workspace = ? AND id = ? AND resolved_at IS NULL",
@@ -57,17 +58,26 @@ def joined(db: sqlite3.Connection, at: Envelope, event: AlertJoined) -> None:
 
 def resolved(db: sqlite3.Connection, at: Envelope) -> None:
     """Open incidents only, and once."""
-    must_change(
-        db.execute(
-            "UPDATE incidents SET resolved_at = ? WHERE workspace = ? AND id = ? AND resolved_at IS NULL",
-            (timestamp(at.at), at.workspace, at.incident_id),
-        ),
-        f"the incident {at.incident_id or '(none)'} is not open",
+    row = db.execute(
+        "UPDATE incidents SET resolved_at = ?, resolved_seq = ? WHERE workspace = ? AND id = ? AND resolved_at IS NULL"
+        " RETURNING opened_at",
+        (timestamp(at.at), at.seq, at.workspace, at.incident_id),
+    ).fetchone()
+    if row is None:
+        raise Conflict(f"the incident {at.incident_id or '(none)'} is not open")
+    db.execute(
+        "UPDATE incidents SET open_ms = ? WHERE workspace = ? AND id = ?",
+        (round((at.at - moment(row[0])).total_seconds() * 1000), at.workspace, at.incident_id),
     )
     db.execute(
         "UPDATE incident_alerts SET open = 0, firing = 0 WHERE workspace = ? AND incident_id = ?",
         (at.workspace, at.incident_id),
     )
+
+
+def acted_in(db: sqlite3.Connection, workspace: str, incident_id: str) -> None:
+    """The agent executed something in it: it is no baseline of what happens without."""
+    db.execute("UPDATE incidents SET changed = 1 WHERE workspace = ? AND id = ?", (workspace, incident_id))
 
 
 def in_thread(db: sqlite3.Connection, workspace: str, incident_id: str, channel: str, ts: str) -> None:

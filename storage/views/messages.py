@@ -7,7 +7,8 @@ import sqlite3
 from domain.codec import timestamp
 from domain.errors import Conflict, Duplicate
 from domain.events import Envelope, MessageFailed, MessageSent, MessageWanted, PayloadHandled, PayloadReceived
-from storage.views import incidents
+from domain.messages import CARD
+from storage.views import approvals, incidents
 from storage.views.rules import must_change, text
 
 
@@ -79,6 +80,8 @@ def sent(db: sqlite3.Connection, at: Envelope, event: MessageSent) -> None:
         " WHERE workspace = ? AND key = ?",
         (event.revision, event.channel, event.ts, at.workspace, event.key),
     )
+    if event.key.startswith(CARD):
+        approvals.shown(db, at, event.key.removeprefix(CARD))
     _, incident_id, thread_key, thread_ts = row
     if incident_id and thread_key in ("", event.key) and not thread_ts:
         incidents.in_thread(db, at.workspace, incident_id, event.channel, event.ts)

@@ -1,4 +1,4 @@
-"""Alerts that wait, maintenance windows, and what was kept quiet, counted by day."""
+"""Alerts that wait, maintenance windows, and what was kept quiet."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def released(db: sqlite3.Connection, at: Envelope, fingerprint: str) -> None:
 def counted(db: sqlite3.Connection, at: Envelope, why: str) -> None:
     """One more alert that opened no incident of its own."""
     db.execute(
-        "INSERT INTO noise (workspace, day, why, n) VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET n = n + 1",
-        (at.workspace, timestamp(at.at)[:10], why),
+        "INSERT INTO noise (workspace, why, at, seq) VALUES (?, ?, ?, ?)",
+        (at.workspace, why, timestamp(at.at), at.seq),
     )
 
 

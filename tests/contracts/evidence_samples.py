@@ -369,7 +369,8 @@ def clean() -> list[tuple[datetime, Draft]]:
     )
     began = telling.began
     unit = WorkUnit(WorkKind.REMEDIATION, WorkOutcome.ACCEPTED, began, began + timedelta(seconds=40), "cart", "production",
-                    300, 35_000, 20_000, 40_000, 19_000, estimated_saved_s=2100, baseline="assumed 35 min")  # fmt: skip
+                    worth=True, to_first_finding_ms=300, to_diagnosis_ms=35_000, to_approval_ms=20_000, to_verified_ms=40_000,
+                    votes=1, people_ms=19_000, attention_ms=19_000)  # fmt: skip
     telling.at(-7200, PolicyLoaded(POLICY, ("change-production",)), loose=True)
     telling.at(0, AlertReceived(alert), IncidentOpened(incident), by=Actor("monitor", "alertmanager"))
     telling.at(0.1, RunStarted(spec), FindingsReported((), 300))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -25,12 +25,12 @@ from domain.decisions import (
 from domain.plane import Status
 from domain.ports import RunRow
 from domain.runs import Origin, RunSpec, RunStatus
-from domain.work import Rollup
 from handlers import cards_info, dialogs
 from handlers.blocks import problems, view_problems
 from handlers.cards_approval import approval as card, call_to, title_of, value_of, word_of
 from tests.slack_harness import CHECKOUT, action_of, incident_of, request_of
 from tests.unit.test_cards import NASTY, accepted, tame
+from tests.unit.worth_samples import group, rollup_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MARA = Vote("U07MARA0001", Verdict.APPROVE, NOON, name="Mara")
@@ -270,9 +270,11 @@ def test_help_names_every_command_and_a_run_list_is_one_line_each() -> None:
 
 
 def test_the_weekly_figures_keep_measured_and_estimated_apart() -> None:
-    week = Rollup(
-        NOON - timedelta(days=7), NOON, 5, (("remediation", 2),), (("accepted", 3), ("failed", 1)),
-        900, 14_000, 61_000, None, 130_000, 9000, 1000, 230_000, 5400, 4, 31, 2, 1, 1,
+    week = rollup_of(
+        by_kind=(group("remediation", 2, credited=3, charged=1, tokens=10_000),),
+        by_outcome=(group("accepted", 3), group("failed", 1)),
+        attention_ms=130_000, people=130_000, model_cost=230_000, incidents=4, alerts=31, executions=2, verified=1, failed=1,
+        to_first_finding=900, to_diagnosis=14_000, to_approval=61_000, work=5,
     )  # fmt: skip
     body = cards_info.roi(week)
     accepted(body)
@@ -281,7 +283,7 @@ def test_the_weekly_figures_keep_measured_and_estimated_apart() -> None:
         "4 from 31 alerts",
         "1 verified, 1 failed, of 2",
         "900 ms median",
-        "*Estimated*: 1 h 30 min",
+        "*Estimated*: 1 h 7 min",
         "$0.23",
         "1 failed",
     ):

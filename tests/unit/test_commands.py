@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -123,9 +124,15 @@ def test_runs_lists_them_and_shows_one_step_by_step(told: Path) -> None:
 def test_roi_separates_what_is_measured_from_what_is_estimated(told: Path) -> None:
     shown = agent("roi", folder=told).stdout
     assert shown.index("measured") < shown.index("estimated")
-    assert "verified 1" in shown
+    assert re.search(r"Changes verified +1  n = 1", shown)
     figures = json.loads(agent("roi", "--since", "24h", "--json", folder=told).stdout)
-    assert (figures["executions"], figures["verified"], figures["incidents"]) == (1, 1, 1)
+    counted, measured = figures["counted"], figures["measured"]
+    assert [counted[name]["value"] for name in ("executions", "verified", "incidents")] == [1, 1, 1]
+    assert (
+        measured["to_first_finding"]["value"] <= measured["to_diagnosis"]["value"] <= measured["to_approval"]["value"]
+    )
+    assert measured["to_approval"]["value"] < measured["to_verified"]["value"]
+    assert figures["estimated"]["net"]["note"] == "remediation 35 min (assumed)"
 
 
 def test_the_database_is_brought_up_to_date_and_is_then(tmp_path: Path) -> None:

@@ -12,15 +12,47 @@ from pathlib import Path
 
 from hypothesis import given, settings, strategies as st
 
-from domain.decisions import ExecutionOutcome
-from domain.events import Draft, VerificationFailed, VerificationPassed, WorkUnitRecorded
-from domain.work import Rollup, WorkKind, WorkOutcome, WorkUnit
-from storage.journal import open_journal
-from tests.contracts.journal_samples import NOON, Clock, alert, ended, execution, opened, unit, worked
+from domain.decisions import ApprovalState, ExecutionOutcome, Verdict
+from domain.estimates import ASSUMED_S
+from domain.events import (
+    AlertJoined,
+    Draft,
+    ExecutionStarted,
+    IncidentResolved,
+    MessageSent,
+    VerificationFailed,
+    VerificationPassed,
+    WorkUnitRecorded,
+)
+from domain.work import BAD, Rollup, WorkKind, WorkOutcome, WorkUnit
+from storage.journal import SqliteJournal, open_journal
+from tests.contracts.journal_samples import (
+    NOON,
+    Clock,
+    action,
+    alert,
+    denied,
+    ended,
+    execution,
+    message,
+    opened,
+    requested,
+    run_started,
+    unit,
+    vote,
+    worked,
+)
 
 MIDNIGHT = datetime(2026, 3, 1, tzinfo=UTC)
-DURATIONS = ("to_first_finding_ms", "to_diagnosis_ms", "to_approval_ms", "to_verified_ms")
-SUMS = ("people_ms", "input_tokens", "output_tokens", "cost_micros", "estimated_saved_s")
+TIMES = ("alert_age", "to_first_finding", "to_diagnosis", "to_approval", "to_verified")
+SUMS = {
+    "people": "people_ms",
+    "machine": "machine_ms",
+    "input_tokens": "input_tokens",
+    "output_tokens": "output_tokens",
+    "model_cost": "cost_micros",
+    "compute_cost": "compute_micros",
+}
 
 # instants that like the edges of days
 INSTANTS = st.builds(
@@ -30,31 +62,46 @@ INSTANTS = st.builds(
     st.sampled_from([-1, 0, 0, 1]),
 )
 MAYBE_MS = st.none() | st.integers(0, 10**7)
+AMOUNTS = st.integers(0, 10**9)
 UNITS = st.builds(
     unit,
     INSTANTS,
     kind=st.sampled_from(WorkKind),
     outcome=st.sampled_from(WorkOutcome),
-    people_ms=MAYBE_MS,
-    **dict.fromkeys(DURATIONS, MAYBE_MS),
-    **dict.fromkeys(SUMS[1:], st.integers(0, 10**9)),
+    service=st.sampled_from(["cart", "checkout"]),
+    by_alert=st.booleans(),
+    worth=st.booleans(),
+    compute_micros=MAYBE_MS,
+    votes=st.integers(0, 3),
+    **dict.fromkeys([f"{name}_ms" for name in TIMES], MAYBE_MS),
+    **dict.fromkeys(
+        ["people_ms", "attention_ms", "machine_ms", "input_tokens", "output_tokens", "cost_micros"], AMOUNTS
+    ),
 )
 
 
-def summed(units: Sequence[WorkUnit], since: datetime, until: datetime) -> dict[str, object]:
+def summed(units: Sequence[WorkUnit], since: datetime, until: datetime) -> dict[str, int | None]:
     """The same figures the slow and obvious way."""
     found = [one for one in units if since <= one.finished_at < until]
-    medians: dict[str, int | None] = {}
-    for name in DURATIONS:
-        times = [time for one in found if (time := getattr(one, name)) is not None]
-        medians[f"median_{name}"] = int(statistics.median(times)) if times else None
-    return {
-        "n": len(found),
-        "by_kind": tuple(sorted(Counter(one.kind.value for one in found).items())),
-        "by_outcome": tuple(sorted(Counter(one.outcome.value for one in found).items())),
-        **medians,
-        **{name: sum(getattr(one, name) or 0 for one in found) for name in SUMS},
-    }
+    values: dict[str, int | None] = {"work": len(found)}
+    for name in TIMES:
+        times = [
+            time
+            for one in found
+            if one.by_alert and (time := getattr(one, f"{name}_ms")) is not None
+            if name != "to_verified" or one.outcome not in BAD
+        ]
+        values[name] = int(statistics.median(times)) if times else None
+    answers = [one.to_diagnosis_ms for one in found if not one.by_alert and one.to_diagnosis_ms is not None]
+    values["to_answer"] = int(statistics.median(answers)) if answers else None
+    for name, column in SUMS.items():
+        values[name] = sum(getattr(one, column) or 0 for one in found)
+    if found and all(one.compute_micros is None for one in found):
+        values["compute_cost"] = None  # nothing is known, which is not 0
+    good = sum(ASSUMED_S[one.kind] for one in found if one.worth and one.outcome not in BAD)
+    bad = sum(ASSUMED_S[one.kind] for one in found if one.outcome in BAD)
+    attention = sum(one.attention_ms for one in found) // 1000
+    return values | {"attention": attention, "replaced": good, "charged": bad, "net": good - bad - attention}
 
 
 async def recorded(units: Sequence[WorkUnit], periods: Sequence[tuple[datetime, datetime]]) -> list[Rollup]:
@@ -71,8 +118,15 @@ def test_any_periods_figures_are_the_sums_of_its_units(
 ) -> None:
     for period, rollup in zip(periods, asyncio.run(recorded(units, periods)), strict=True):
         assert (rollup.since, rollup.until) == period
+        shown = {figure.name: figure.value for figure in rollup.figures}
         expected = summed(units, *period)
-        assert {name: getattr(rollup, name) for name in expected} == expected
+        assert {name: shown[name] for name in expected} == expected
+        for attribute in ("kind", "outcome", "service"):
+            groups = {group.name: group.n for group in getattr(rollup, f"by_{attribute}")}
+            assert groups == Counter(
+                str(getattr(one, attribute)) for one in units if period[0] <= one.finished_at < period[1]
+            )
+        assert sum(n for day in rollup.days for _, n in day.outcomes) == rollup.n
 
 
 async def test_incidents_alerts_and_executions_are_counted_when_they_begin(tmp_path: Path) -> None:
@@ -85,21 +139,113 @@ async def test_incidents_alerts_and_executions_are_counted_when_they_begin(tmp_p
         await journal.append(execution("x2", "", "c2"), ended("x2"), Draft(VerificationFailed("x2", (), 1)))
         await journal.append(execution("x3", "", "c3"), ended("x3", ExecutionOutcome.UNKNOWN))
         week = await journal.rollup(NOON + timedelta(hours=1), NOON + timedelta(days=7))
-        assert (week.incidents, week.alerts, week.executions, week.verified, week.failed) == (1, 2, 3, 1, 2)
+        counted = week.counted
+        assert [counted.incidents.n, counted.alerts.n] == [1, 2]
+        assert [counted.executions.n, counted.verified.n, counted.failed.n] == [3, 1, 2]
         both = await journal.rollup(NOON, clock.now + timedelta(microseconds=1))
-        assert (both.incidents, both.alerts, both.executions) == (2, 3, 4)
-        assert (await journal.rollup(NOON, clock.now)).incidents == 1  # up to, not including
+        assert [one.n for one in (both.counted.incidents, both.counted.alerts, both.counted.executions)] == [2, 3, 4]
+        assert (await journal.rollup(NOON, clock.now)).counted.incidents.n == 1  # up to, not including
 
 
 async def test_a_period_without_work_has_zeros_and_no_medians(tmp_path: Path) -> None:
     async with open_journal(tmp_path / "agent.db", "local") as journal:
         empty = await journal.rollup(NOON, NOON + timedelta(days=7))
-    assert (empty.n, empty.by_kind, empty.cost_micros, empty.median_to_verified_ms) == (0, (), 0, None)
+    assert (empty.n, empty.by_kind, empty.days, empty.best, empty.worst) == (0, (), (), None, None)
+    assert (empty.measured.model_cost.value, empty.measured.to_verified.value, empty.estimated.net.value) == (
+        0,
+        None,
+        0,
+    )
 
 
 async def test_a_unit_counts_on_the_day_it_ended_in_utc(tmp_path: Path) -> None:
     late = datetime(2026, 3, 2, 1, 0, tzinfo=timezone(timedelta(hours=2)))
     async with open_journal(tmp_path / "agent.db", "local") as journal:
         await journal.append(worked(late, cost_micros=5))
-        assert (await journal.rollup(MIDNIGHT, MIDNIGHT + timedelta(days=1))).cost_micros == 5
+        assert (await journal.rollup(MIDNIGHT, MIDNIGHT + timedelta(days=1))).measured.model_cost.value == 5
         assert (await journal.rollup(MIDNIGHT + timedelta(days=1), MIDNIGHT + timedelta(days=2))).n == 0
+
+
+def undone(execution_id: str = "x1") -> list[Draft]:
+    """The undo of an execution, up to where it took effect."""
+    took_back = ExecutionStarted("u1", "undo", action(), "key-u1", "d", undoes=execution_id)
+    return [Draft(took_back, run_id="u"), Draft(ended("u1").event, run_id="u")]
+
+
+async def outcomes(journal: SqliteJournal) -> dict[str, int]:
+    week = await journal.rollup(NOON - timedelta(days=1), NOON + timedelta(days=2))
+    return {group.name: group.n for group in week.by_outcome}
+
+
+async def test_work_that_is_taken_back_later_counts_against_from_that_commit_on(tmp_path: Path) -> None:
+    async with open_journal(tmp_path / "agent.db", "local", clock=Clock()) as journal:
+        await journal.append(execution("x1", ""), ended("x1"), Draft(VerificationPassed("x1", (), 1)))
+        await journal.append(worked(NOON, worth=True, to_verified_ms=5, by_alert=True))
+        assert await outcomes(journal) == {"accepted": 1}
+        before = await journal.rollup(NOON, NOON + timedelta(days=2))
+        await journal.append(*undone())
+        assert await outcomes(journal) == {"reverted": 1}
+        after = await journal.rollup(NOON, NOON + timedelta(days=2))
+    assert (before.estimated.net.value, after.estimated.net.value) == (20 * 60, -20 * 60)
+    assert (before.measured.to_verified.value, after.measured.to_verified.n) == (5, 0)
+    assert after.counted.reverted.value == 1
+    assert after.worst is not None
+    assert (after.worst.outcome, after.worst.run_id) == (WorkOutcome.REVERTED, "r1")
+
+
+async def test_work_that_was_taken_back_before_it_was_recorded_is_recorded_so(tmp_path: Path) -> None:
+    async with open_journal(tmp_path / "agent.db", "local", clock=Clock()) as journal:
+        await journal.append(execution("x1", ""), ended("x1"), *undone(), worked(NOON, worth=True))
+        assert await outcomes(journal) == {"reverted": 1}
+
+
+async def test_a_verification_that_fails_later_makes_the_work_failed(tmp_path: Path) -> None:
+    async with open_journal(tmp_path / "agent.db", "local", clock=Clock()) as journal:
+        await journal.append(execution("x1", ""), ended("x1"), worked(NOON, worth=True))
+        await journal.append(Draft(VerificationFailed("x1", (), 1)))
+        assert await outcomes(journal) == {"failed": 1}
+        await journal.append(*undone())
+        assert await outcomes(journal) == {"failed": 1}  # it is bad already, and never gets better
+
+
+async def test_alerts_that_join_an_open_incident_are_noise_and_repeats_are_told_from_groups(tmp_path: Path) -> None:
+    async with open_journal(tmp_path / "agent.db", "local", clock=Clock()) as journal:
+        await journal.append(opened("i1", "f1"))
+        for fingerprint, firing in (("f1", True), ("f2", True), ("f2", True), ("f1", False)):
+            await journal.append(Draft(AlertJoined(fingerprint, firing), incident_id="i1"))
+        day = await journal.rollup(NOON, NOON + timedelta(days=1))
+    assert (day.counted.repeated.value, day.counted.grouped.value) == (2, 1)
+
+
+async def test_people_s_wait_runs_from_the_card_in_slack_to_the_decision_that_stands(tmp_path: Path) -> None:
+    clock = Clock()
+    async with open_journal(tmp_path / "agent.db", "local", clock=clock) as journal:
+        await journal.append(
+            run_started(), requested("a1"), requested("a2", call_id="c2", batch="b"), message("approval:a1")
+        )
+        clock.forward(minutes=1)
+        await journal.append(Draft(MessageSent("approval:a1", 1, "C1", "1.1")))
+        assert await journal.shown("r1") == {"a1": NOON + timedelta(minutes=1)}
+        clock.forward(minutes=2)
+        await journal.append(vote("a1"))
+        day = await journal.rollup(NOON, NOON + timedelta(days=1))
+        assert (day.measured.wait_p50.value, day.counted.approved_share.value) == (120_000, 1000)
+        await journal.append(vote("a1", verdict=Verdict.WITHDRAW, closes=ApprovalState.PENDING))
+        assert (await journal.rollup(NOON, NOON + timedelta(days=1))).measured.wait_p50.n == 0
+        clock.forward(minutes=2)
+        await journal.append(denied("a1", "U2"), denied("a2"))
+        day = await journal.rollup(NOON, NOON + timedelta(days=1))
+    assert [day.measured.wait_p90.value, day.counted.approved_share.value] == [300_000, 0]  # a2 was never shown
+
+
+async def test_incidents_are_resolved_with_a_change_of_the_agent_s_or_without(tmp_path: Path) -> None:
+    clock = Clock()
+    async with open_journal(tmp_path / "agent.db", "local", clock=clock) as journal:
+        await journal.append(opened("i1", "f1"), opened("i2", "f2"))
+        await journal.append(Draft(execution("x1", "").event, incident_id="i1", run_id="r1"))
+        clock.forward(minutes=3)
+        await journal.append(Draft(IncidentResolved("ceased"), incident_id="i1"))
+        clock.forward(minutes=30)
+        await journal.append(Draft(IncidentResolved("ceased"), incident_id="i2"))
+        day = await journal.rollup(NOON, NOON + timedelta(days=1))
+    assert (day.measured.resolved_with.value, day.measured.resolved_without.value) == (180_000, 33 * 60_000)

@@ -35,7 +35,7 @@ async def week(tmp_path: Path, *, units: int) -> AsyncIterator[tuple[SqliteJourn
     async with open_journal(tmp_path / "week.db", "T1") as journal:
         done = MONDAY - timedelta(days=2)
         unit = WorkUnit(
-            WorkKind.REMEDIATION, WorkOutcome.ACCEPTED, done, done, people_ms=120_000, estimated_saved_s=2100
+            WorkKind.REMEDIATION, WorkOutcome.ACCEPTED, done, done, worth=True, people_ms=120_000, attention_ms=120_000
         )
         for _ in range(units):
             await journal.append(Draft(WorkUnitRecorded(unit), SYSTEM))
@@ -54,7 +54,7 @@ async def test_a_week_is_told_once_however_often_it_is_looked_at(tmp_path: Path)
         assert len(chat.said) == 1
         assert "3 pieces of work (3 accepted)" in chat.said[0]
         assert "people decided for 6 min" in chat.said[0]
-        assert "Estimated, not measured: 105 min" in chat.said[0]
+        assert "Estimated, not measured: a net saving of 99 min" in chat.said[0]
 
 
 async def test_a_message_that_nobody_was_there_to_send_is_sent_later_in_the_week(tmp_path: Path) -> None:
