@@ -16,12 +16,13 @@ from aiohttp import ClientSession, web
 
 from bot import metrics, tools, vitals, weekly
 from bot.agent.world import World, log
-from bot.config import Settings, is_loopback, pairs
+from bot.config import Settings, is_loopback, pairs, variable
 from bot.measure import Measures
 from bot.models.rules import Rules
 from bot.plane import Plane
 from bot.policy_files import PolicyFiles, announce, read_folder, variables
 from bot.schedule import Job, Schedule
+from bot.tools.mcp_file import McpServer, read_servers
 from domain.actions import Effect
 from domain.decisions import SYSTEM
 from domain.errors import BadInput, PolicyError, SettingsError
@@ -130,7 +131,7 @@ def _weekly_job(
         with suppress(PolicyError):  # a folder that cannot be read has a notice of its own
             files = read_folder(settings.agent_policy)
             await weekly.tell(
-                opened.journal, services.chat, clock(), appointment, files, tools.schemas(), variables(settings)
+                opened.journal, services.chat, clock(), appointment, files, opened.toolbox.schemas, variables(settings)
             )
 
     yield Job("weekly message", WEEKLY_SECONDS, tell, appointment)
@@ -143,13 +144,14 @@ async def _open(stack: AsyncExitStack, settings: Settings, clock: Callable[[], d
         open_journal(settings.agent_database, slack.identity.team_id, clock=clock, watch=measures.committed)
     )
     await measures.start(journal, clock())
-    toolbox = await tools.connect(systems(settings), settings.environment)
+    found = systems(settings)
+    toolbox = await tools.connect(found, settings.environment)
     stack.push_async_callback(toolbox.close)
-    policy = PolicyFiles(settings.agent_policy, tools.schemas(), variables(settings))
+    policy = PolicyFiles(settings.agent_policy, toolbox.schemas, variables(settings))
     await reload_policy(policy, journal)
     wanted = [settings.agent_channel, *(channel for channel, _ in _alert_bots(settings))]
     resolved = await channels.resolve(slack.reading, wanted)
-    redactor, model = _redactor(settings), _model(stack, settings)
+    redactor, model = _redactor(settings, found.mcp), _model(stack, settings)
     return _Opened(slack, journal, toolbox, policy, resolved, redactor, model, measures)
 
 
@@ -242,14 +244,16 @@ def systems(settings: Settings) -> tools.Systems:
         jenkins_token=settings.jenkins_token.get_secret_value(),
         gitlab_url=settings.gitlab_url,
         gitlab_token=settings.gitlab_token.get_secret_value(),
+        mcp=read_servers(settings.agent_mcp, variable),
     )
 
 
-def _redactor(settings: Settings) -> Redactor:
+def _redactor(settings: Settings, servers: Sequence[McpServer]) -> Redactor:
     """The marks of equal secrets are equal within one deployment: its key is made from a secret that it holds anyway."""
     seed = settings.slack_signing_secret.get_secret_value() or settings.slack_bot_token.get_secret_value()
     key = hashlib.sha256(b"redaction:" + seed.encode()).digest()
-    return Redactor(settings.secrets(), key, lambda kind, count: metrics.redactions.labels(kind).inc(count))
+    held = (*settings.secrets(), *(value for server in servers for value in server.secrets))
+    return Redactor(held, key, lambda kind, count: metrics.redactions.labels(kind).inc(count))
 
 
 async def _connect_slack(settings: Settings, http: ClientSession) -> slack_app.Connection:

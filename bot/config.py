@@ -82,6 +82,7 @@ class Settings(BaseModel):
         "debounce=10s,max-wait=60s,cooldown=15m,storm=10/5m",
         description="How long repeated alerts wait, and how many new problems within what time are one storm",
     )
+    agent_mcp: str = Field("", description="Path of the file of MCP servers and what effect each of their tools has")
     agent_environments: str = Field(
         "",
         description="Namespace patterns and their environment: shop=production,staging-*=staging; unlisted is production",
@@ -173,6 +174,11 @@ def load(environ: Mapping[str, str] | None = None, env_file: Path | None = Path(
         return Settings.model_validate(given)
     except ValidationError as error:
         raise SettingsError("\n".join(_sentence(problem) for problem in error.errors())) from error
+
+
+def variable(name: str, env_file: Path = Path(".env")) -> str | None:
+    """An environment variable that a file of the operator's names, from the environment or else .env."""
+    return os.environ.get(name) or (dotenv_values(env_file).get(name) if env_file.is_file() else None)
 
 
 def pairs(text: str) -> list[tuple[str, str]]:

@@ -7,6 +7,8 @@ from importlib import resources
 from pathlib import Path
 
 from bot.config import Settings
+from bot.tools import schemas
+from bot.tools.mcp_file import read_servers
 from domain.canonical import digest_of
 from domain.errors import PolicyError
 from domain.events import PolicyLoaded, PolicyRejected
@@ -40,6 +42,14 @@ def variables(settings: Settings) -> dict[str, tuple[str, ...]]:
     """What the names in a policy stand for here; the agent's own namespace, where it runs in one, is protected."""
     own = SERVICE_ACCOUNT_NAMESPACE.read_text("utf-8").strip() if SERVICE_ACCOUNT_NAMESPACE.is_file() else ""
     return {"AGENT_APPROVERS": settings.approvers, **({"AGENT_NAMESPACE": (own,)} if own else {})}
+
+
+def known_tools(settings: Settings) -> tuple[ToolSchema, ...]:
+    """The tools that a policy may name, without asking any system: ours, and what the file of MCP servers lists.
+
+    Raises SettingsError. The values behind that file's variables are not needed for it.
+    """
+    return schemas(read_servers(settings.agent_mcp, lambda name: name))
 
 
 MAX_SAID = 5

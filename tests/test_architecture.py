@@ -28,6 +28,8 @@ BROAD_EXCEPTS = {
     "handlers/sender.py:_run": "a channel's lane outlives a full disk, and a bug",
     # the run loop
     "bot/plane.py:_advance": "one run's surprise must not stop the others",
+    # strangers
+    "bot/tools/mcp_session.py:_own": "whatever breaks in an MCP server and its client is a sentence for who called it",
     # the last guards: whatever breaks in them must not become an execution or a leak
     "policies/gate.py:decide": "a gate that fails denies",
     "policies/redaction.py:text": "what cannot be examined is withheld",
@@ -61,6 +63,8 @@ AT_HOME = {
     "sqlite3": "storage/",
     "apscheduler": "bot/schedule.py",
     "prometheus_client": "bot/metrics.py",
+    "mcp": "bot/tools/mcp_session.py",
+    "jsonschema": "bot/tools/mcp_tools.py",
     "openai": ("bot/models/openai.py", "bot/commands/doctor.py"),
     "dotenv": "bot/config.py",
     "cel_expr_python": "policies/",

@@ -14,8 +14,7 @@ from typing import Any
 
 from bot.commands.roi import period
 from bot.config import Settings
-from bot.policy_files import read_folder, variables
-from bot.tools import schemas
+from bot.policy_files import known_tools, read_folder, variables
 from domain.codec import timestamp
 from domain.errors import PolicyError, SettingsError
 from policies.backtest import Backtest, Example, Flip, Flips
@@ -67,7 +66,7 @@ def recorded_of(each: RecordedDecision) -> Recorded:
 def _in_force(settings: Settings) -> Policy | None:
     """The policy that decides today, for its invariants; None where it is refused, and then nothing is in force."""
     try:
-        return load_policy(read_folder(settings.agent_policy), schemas(), variables(settings))
+        return load_policy(read_folder(settings.agent_policy), known_tools(settings), variables(settings))
     except PolicyError:
         return None
 

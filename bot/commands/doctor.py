@@ -11,8 +11,10 @@ from pathlib import Path
 from bot import tools
 from bot.app import systems
 from bot.config import Settings, load
-from bot.policy_files import PolicyFiles, variables
+from bot.policy_files import PolicyFiles, known_tools, variables
 from bot.tools.kubernetes_access import READS, WRITES, Permission, lacking
+from bot.tools.mcp_session import McpSession
+from bot.tools.mcp_tools import tools_of
 from domain.errors import AgentError
 from handlers import channels, checkup, slack_app
 from handlers.checkup import Answer
@@ -47,6 +49,8 @@ async def _answers(settings: Settings) -> AsyncIterator[Answer]:
     async for answer in _slack(settings):
         yield answer
     yield await _cluster(settings)
+    async for answer in _strangers(settings):
+        yield answer
     yield await _model(settings)
 
 
@@ -76,7 +80,7 @@ def _database(settings: Settings) -> Answer:
 
 
 def _policy(settings: Settings) -> Answer:
-    files = PolicyFiles(settings.agent_policy, tools.schemas(), variables(settings))
+    files = PolicyFiles(settings.agent_policy, known_tools(settings), variables(settings))
     files.reload()
     if files.problems:
         return Answer(
@@ -137,6 +141,30 @@ async def _cluster(settings: Settings) -> Answer:
         sentence = f"everything can be read; cluster-wide it may not {_permissions(bound)} (fine where roles are per namespace)"
         return Answer("kubernetes", ok=True, sentence=sentence)
     return Answer("kubernetes", ok=True, sentence="everything can be read, and changed in every namespace")
+
+
+async def _strangers(settings: Settings) -> AsyncIterator[Answer]:
+    """The MCP servers: whether each answers, and what is known of its tools."""
+    for server in systems(settings).mcp:
+        session = McpSession(server)
+        try:
+            await session.connect()
+        except AgentError as error:
+            yield Answer(f"mcp {server.name}", ok=False, sentence=str(error), fix="check its entry in AGENT_MCP")
+            continue
+        finally:
+            await session.close()
+        found, notes = tools_of(session)
+        unlisted = [tool.remote for tool in found if tool.remote not in server.tools]
+        sentence = f"{len(found)} tools" + (
+            f"; not listed, so destructive: {', '.join(unlisted[:8])}" if unlisted else ""
+        )
+        yield Answer(
+            f"mcp {server.name}",
+            ok=not notes,
+            sentence=" ".join((sentence, *notes)),
+            fix="" if not notes else "review AGENT_MCP",
+        )
 
 
 def _permissions(permissions: Sequence[Permission]) -> str:

@@ -13,8 +13,7 @@ from typing import Any
 
 from bot.commands import backtest, suggest
 from bot.config import Settings, load
-from bot.policy_files import read_folder, variables
-from bot.tools import schemas
+from bot.policy_files import known_tools, read_folder, variables
 from domain.decisions import Decision
 from domain.errors import JournalError, PolicyError, SettingsError
 from policies import gate
@@ -36,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
         name = "--policy" if options.policy else "AGENT_POLICY"
         raise SettingsError(f"{name}: {folder} is not a folder; name the folder that holds the policy's YAML files")
     try:
-        policy = load_policy(read_folder(folder), schemas(), variables(settings))
+        policy = load_policy(read_folder(folder), known_tools(settings), variables(settings))
     except PolicyError as error:
         print("\n".join(error.problems), file=sys.stderr)
         print(f"refused: {len(error.problems)} problem{'s' * (len(error.problems) != 1)}", file=sys.stderr)

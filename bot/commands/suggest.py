@@ -10,8 +10,7 @@ from pathlib import Path
 from bot import autonomy
 from bot.commands.roi import period
 from bot.config import Settings
-from bot.policy_files import read_folder, variables
-from bot.tools import schemas
+from bot.policy_files import known_tools, read_folder, variables
 from domain.errors import SettingsError
 from policies.rules import Policy
 from storage.reader import read_journal, workspaces_in
@@ -31,4 +30,6 @@ def run(_policy: Policy, settings: Settings, options: argparse.Namespace) -> int
 async def _report(settings: Settings, workspace: str, since: datetime) -> autonomy.Report:
     files, today = read_folder(settings.agent_policy), datetime.now(UTC).date()
     async with read_journal(settings.agent_database, workspace) as journal:
-        return await autonomy.suggest(journal, files, schemas(), variables(settings), since=since, today=today)
+        return await autonomy.suggest(
+            journal, files, known_tools(settings), variables(settings), since=since, today=today
+        )

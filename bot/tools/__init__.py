@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bot.tools.kubernetes_client import KubernetesClient, open_client
 from bot.tools.kubernetes_reads import read_tools
 from bot.tools.kubernetes_writes import write_tools
+from bot.tools.mcp_file import McpServer
+from bot.tools.mcp_session import McpSession
+from bot.tools.mcp_tools import McpRead, McpWrite, listed_schemas, tools_of, unique
+from domain.errors import ToolError
 from domain.ports import Tool
 from policies.schema import ToolSchema
 
@@ -47,6 +52,7 @@ class Systems:
     jenkins_token: str = ""
     gitlab_url: str = ""
     gitlab_token: str = ""
+    mcp: tuple[McpServer, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,10 +69,19 @@ class Toolbox:
     tools: tuple[Tool, ...]
     notes: tuple[str, ...]
     clients: Clients
+    strangers: tuple[McpSession, ...] = ()
+
+    @property
+    def schemas(self) -> tuple[ToolSchema, ...]:
+        """Every tool as policy sees it: ours whether or not its system is configured, and those of the MCP servers."""
+        own = schemas()
+        known = {schema.name for schema in own}
+        others = (tool for tool in self.tools if tool.name not in known)
+        return (*own, *(ToolSchema(tool.name, tool.effect, tool.parameters) for tool in others))
 
     async def close(self) -> None:
         """End the connections."""
-        for client in vars(self.clients).values():
+        for client in (*vars(self.clients).values(), *self.strangers):
             if client is not None:
                 await client.close()
 
@@ -80,7 +95,25 @@ async def connect(systems: Systems, environment: Callable[..., str]) -> Toolbox:
     else:
         notes += (NO_CLUSTER,)
     clients = Clients(kubernetes)
-    return Toolbox(build_tools(clients, environment), notes, clients)
+    strangers, others, more = await _meet(systems.mcp)
+    return Toolbox((*build_tools(clients, environment), *others), (*notes, *more), clients, strangers)
+
+
+async def _meet(servers: Sequence[McpServer]) -> tuple[tuple[McpSession, ...], tuple[Tool, ...], tuple[str, ...]]:
+    """Connect to MCP servers, all at once. One that does not answer is a note: its tools are missing, nothing else."""
+    sessions = tuple(McpSession(server) for server in servers)
+    ends = await asyncio.gather(*(session.connect() for session in sessions), return_exceptions=True)
+    tools, notes = list[McpRead | McpWrite](), list[str]()
+    for session, end in zip(sessions, ends, strict=True):
+        if isinstance(end, ToolError):
+            notes.append(f"{end} Its tools are missing until the agent is started again.")
+        elif isinstance(end, BaseException):
+            raise end
+        found, said = tools_of(session)
+        tools += found
+        notes += said if not isinstance(end, ToolError) else ()
+    kept, twice = unique(tools)
+    return sessions, kept, (*notes, *twice)
 
 
 def build_tools(clients: Clients, environment: Callable[..., str]) -> tuple[Tool, ...]:
@@ -91,8 +124,12 @@ def build_tools(clients: Clients, environment: Callable[..., str]) -> tuple[Tool
     return tools
 
 
-def schemas() -> tuple[ToolSchema, ...]:
-    """Every tool of this product as policy sees it, whether or not its system is configured here."""
+def schemas(servers: Sequence[McpServer] = ()) -> tuple[ToolSchema, ...]:
+    """Every tool of this product as policy sees it, whether or not its system is configured here.
+
+    With `servers`, also what the operator's file says of their tools; nobody is asked.
+    """
     unconnected: Any = object()  # nothing is called: only names, effects and argument schemas are read
     tools = build_tools(Clients(kubernetes=unconnected), lambda *_: "production")
-    return tuple(ToolSchema(tool.name, tool.effect, tool.parameters) for tool in tools)
+    own = tuple(ToolSchema(tool.name, tool.effect, tool.parameters) for tool in tools)
+    return (*own, *listed_schemas(servers))
