@@ -119,7 +119,7 @@ class McpSession:
                 command=server.command[0], args=list(server.command[1:]), env=dict(server.env)
             )
             # what it writes to its standard error is neither ours nor redacted
-            target: Any = stdio_client(command, stack.enter_context(Path(os.devnull).open("w")))  # noqa: SIM115
+            target: Any = stdio_client(command, stack.enter_context(Path(os.devnull).open("w")))  # noqa: SIM115, ASYNC230
         elif server.headers:
             import httpx2
             from mcp.client.streamable_http import streamable_http_client
