@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from aiohttp import ClientSession, web
 
-from bot import metrics, tools, vitals, weekly
+from bot import metrics, otel, tools, vitals, weekly
 from bot.agent.world import World, log
 from bot.config import Settings, is_loopback, pairs, variable
 from bot.measure import Measures
@@ -145,13 +146,15 @@ async def _open(stack: AsyncExitStack, settings: Settings, clock: Callable[[], d
     )
     await measures.start(journal, clock())
     found = systems(settings)
+    redactor = _redactor(settings, found.mcp)
+    await _export_traces(stack, settings, journal, redactor)
     toolbox = await tools.connect(found, settings.environment)
     stack.push_async_callback(toolbox.close)
     policy = PolicyFiles(settings.agent_policy, toolbox.schemas, variables(settings))
     await reload_policy(policy, journal)
     wanted = [settings.agent_channel, *(channel for channel, _ in _alert_bots(settings))]
     resolved = await channels.resolve(slack.reading, wanted)
-    redactor, model = _redactor(settings, found.mcp), _model(stack, settings)
+    model = _model(stack, settings)
     return _Opened(slack, journal, toolbox, policy, resolved, redactor, model, measures)
 
 
@@ -282,6 +285,24 @@ def _noise(settings: Settings) -> Noise:
         return noise.parse(settings.agent_noise)
     except BadInput as error:
         raise SettingsError(f"AGENT_NOISE: {error}") from error
+
+
+async def _export_traces(stack: AsyncExitStack, settings: Settings, journal: Journal, redactor: Redactor) -> None:
+    """Finished runs as traces, where an endpoint is set."""
+    if not settings.otel_exporter_otlp_endpoint:
+        return
+    endpoint = otel.Endpoint(
+        settings.otel_exporter_otlp_endpoint,
+        settings.otlp_headers,
+        settings.otel_exporter_otlp_certificate,
+        settings.otel_exporter_otlp_timeout,
+        settings.otel_service_name,
+        {name: unquote(value) for name, value in pairs(settings.otel_resource_attributes)},
+    )
+    host = urlsplit(settings.openai_base_url).hostname or ""
+    provider = "openai" if host.endswith("openai.com") else host
+    content = partial(_redacted, redactor) if settings.agent_trace_content else None
+    await stack.enter_async_context(otel.exporting(journal, endpoint, provider, content))
 
 
 def _http_secret(settings: Settings) -> str:

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -56,6 +56,18 @@ class Settings(BaseModel):
     gitlab_url: str = Field("", description="GitLab base URL")
     gitlab_token: SecretStr = Field(SecretStr(""), description="GitLab access token")
 
+    otel_exporter_otlp_endpoint: str = Field(
+        "", description="Base URL of an OTLP/HTTP collector; finished runs go to its /v1/traces. Empty: nowhere"
+    )
+    otel_exporter_otlp_protocol: str = Field("http/protobuf", description="The one protocol that is spoken")
+    otel_exporter_otlp_headers: SecretStr = Field(
+        SecretStr(""), description="Headers of each export, name=value, comma separated, URL-encoded: credentials"
+    )
+    otel_exporter_otlp_certificate: str = Field("", description="Path of the CA certificate that the collector's is of")
+    otel_exporter_otlp_timeout: float = Field(10.0, gt=0, le=300, description="Time limit of one export, seconds")
+    otel_service_name: str = Field("personal-agent", description="service.name of the traces")
+    otel_resource_attributes: str = Field("", description="Further resource attributes, name=value, comma separated")
+
     agent_database: str = Field("personal-agent.db", description="Path of the SQLite journal")
     agent_host: str = Field("127.0.0.1", description="Address that the HTTP server binds")
     agent_port: int = Field(8080, ge=0, le=65535, description="Port that the HTTP server binds; 0 picks a free one")
@@ -77,6 +89,9 @@ class Settings(BaseModel):
         description="observe: can never execute; propose: every change asks; act: policy decides",
     )
     agent_model: str = Field("", description="openai or rules; empty means openai when a key is set")
+    agent_trace_content: bool = Field(
+        False, description="Whether traces carry prompts, tool arguments and results too, redacted"
+    )
     agent_workers: int = Field(4, ge=1, le=256, description="Runs that advance at the same time")
     agent_noise: str = Field(
         "debounce=10s,max-wait=60s,cooldown=15m,storm=10/5m",
@@ -100,6 +115,13 @@ class Settings(BaseModel):
             raise ValueError("must be https, or http on loopback: tokens are sent there")
         return value if value.endswith("/") else value + "/"
 
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _collector_is_a_url(cls, value: str) -> str:
+        if value and not re.match(r"https?://[^/\s]+", value):
+            raise ValueError("must be an http or https URL, such as http://collector:4318")
+        return value
+
     @field_validator("agent_model")
     @classmethod
     def _model_is_known(cls, value: str) -> str:
@@ -107,7 +129,16 @@ class Settings(BaseModel):
             raise ValueError("must be openai or rules")
         return value
 
-    @field_validator("agent_environments", "agent_alert_bots")
+    @field_validator("otel_exporter_otlp_headers")
+    @classmethod
+    def _headers_parse(cls, value: SecretStr) -> SecretStr:
+        try:
+            pairs(value.get_secret_value())
+        except ValueError:
+            raise ValueError("must be NAME=VALUE, comma separated") from None  # its words would hold the credential
+        return value
+
+    @field_validator("agent_environments", "agent_alert_bots", "otel_resource_attributes")
     @classmethod
     def _pairs_parse(cls, value: str) -> str:
         pairs(value)
@@ -125,6 +156,8 @@ class Settings(BaseModel):
             raise ValueError("AGENT_ALERT_TOKEN must be set when AGENT_HOST is not loopback: anyone could post alerts")
         if self.agent_model == "openai" and not self.openai_api_key.get_secret_value():
             raise ValueError("AGENT_MODEL=openai needs OPENAI_API_KEY")
+        if self.otel_exporter_otlp_endpoint and self.otel_exporter_otlp_protocol != "http/protobuf":
+            raise ValueError("OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf (port 4318 of most collectors)")
         return self
 
     @property
@@ -136,6 +169,12 @@ class Settings(BaseModel):
     def weekly(self) -> Appointment | None:
         """When the weekly message comes; None where none is wanted."""
         return appointment(self.agent_weekly)
+
+    @property
+    def otlp_headers(self) -> dict[str, str]:
+        """What OTEL_EXPORTER_OTLP_HEADERS says, decoded."""
+        given = pairs(self.otel_exporter_otlp_headers.get_secret_value())
+        return {name: unquote(value) for name, value in given}
 
     @property
     def approvers(self) -> tuple[str, ...]:
@@ -155,9 +194,8 @@ class Settings(BaseModel):
     def secrets(self) -> tuple[str, ...]:
         """Every secret value that this process holds, for the redactor."""
         held = (getattr(self, name) for name in type(self).model_fields)
-        return tuple(
-            value.get_secret_value() for value in held if isinstance(value, SecretStr) and value.get_secret_value()
-        )
+        whole = [value.get_secret_value() for value in held if isinstance(value, SecretStr)]
+        return tuple(filter(None, (*whole, *self.otlp_headers.values())))
 
 
 def load(environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")) -> Settings:

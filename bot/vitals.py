@@ -26,7 +26,15 @@ LAG_SECONDS = 1.0
 """How often the event loop is looked at."""
 
 _METHOD = re.compile(r"[a-z]+(\.[a-zA-Z]+)+")  # of Slack's Web API
-LOGGERS = ("agent.run", "agent.intake", "agent.slack", "agent.slack.sender", "asyncio", "apscheduler.executors.default")
+LOGGERS = (
+    "agent.run",
+    "agent.intake",
+    "agent.slack",
+    "agent.slack.sender",
+    "agent.otlp",
+    "asyncio",
+    "apscheduler.executors.default",
+)
 """Where unexpected errors are written down with their traceback, each at its boundary."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Readiness = Callable[[], Awaitable[Sequence[str]]]

@@ -27,6 +27,7 @@ BROAD_EXCEPTS = {
     "handlers/services.py:_guarded": "a person gets a sentence, the log the traceback",
     "handlers/sender.py:_run": "a channel's lane outlives a full disk, and a bug",
     # the run loop
+    "bot/otel.py:export": "a trace is a view of the record, and must not disturb what is recorded",
     "bot/plane.py:_advance": "one run's surprise must not stop the others",
     # strangers
     "bot/tools/mcp_session.py:_own": "whatever breaks in an MCP server and its client is a sentence for who called it",
@@ -66,6 +67,7 @@ AT_HOME = {
     "mcp": "bot/tools/mcp_session.py",
     "jsonschema": "bot/tools/mcp_tools.py",
     "openai": ("bot/models/openai.py", "bot/commands/doctor.py"),
+    "opentelemetry": "bot/otel.py",
     "dotenv": "bot/config.py",
     "cel_expr_python": "policies/",
     "rfc8785": "domain/canonical.py",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bot import tools
 from bot.app import systems
+from bot.commands import reach
 from bot.config import Settings, load
 from bot.policy_files import PolicyFiles, known_tools, variables
 from bot.tools.kubernetes_access import READS, WRITES, Permission, lacking
@@ -52,6 +53,7 @@ async def _answers(settings: Settings) -> AsyncIterator[Answer]:
     async for answer in _strangers(settings):
         yield answer
     yield await _model(settings)
+    yield await reach.traces(settings)
 
 
 def _environment() -> Answer:

@@ -56,6 +56,24 @@ def test_a_key_makes_the_model_openai_and_openai_needs_a_key() -> None:
         settings(AGENT_MODEL="openai")
 
 
+def test_traces_take_their_standard_settings_and_one_protocol() -> None:
+    given = settings(
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://collector:4318",
+        OTEL_EXPORTER_OTLP_HEADERS="authorization=Bearer%20abcdef, x-scope=acme",
+    )
+    assert given.otlp_headers == {"authorization": "Bearer abcdef", "x-scope": "acme"}
+    assert {"Bearer abcdef", "acme"} <= set(given.secrets())
+    assert given.agent_trace_content is False
+    assert settings(OTEL_EXPORTER_OTLP_PROTOCOL="grpc").otel_exporter_otlp_endpoint == "", "it is for somebody else"
+    with pytest.raises(SettingsError, match="OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf"):
+        settings(OTEL_EXPORTER_OTLP_PROTOCOL="grpc", OTEL_EXPORTER_OTLP_ENDPOINT="http://collector:4317")
+    with pytest.raises(SettingsError, match="OTEL_EXPORTER_OTLP_ENDPOINT: must be an http or https URL"):
+        settings(OTEL_EXPORTER_OTLP_ENDPOINT="collector:4318")
+    with pytest.raises(SettingsError, match="OTEL_EXPORTER_OTLP_HEADERS: must be NAME=VALUE") as refused:
+        settings(OTEL_EXPORTER_OTLP_HEADERS="Bearer abcdef")
+    assert "abcdef" not in str(refused.value)
+
+
 def test_an_unlisted_namespace_is_production() -> None:
     given = settings(AGENT_ENVIRONMENTS="shop=production, staging-*=staging")
     assert given.environment("staging-shop") == "staging"
