@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from aiohttp import ClientSession, web
 
-from bot import metrics, otel, tools, vitals, weekly
+from bot import baselines, metrics, otel, tools, vitals, weekly
 from bot.agent.world import World, log
 from bot.config import Settings, is_loopback, pairs, variable
 from bot.measure import Measures
@@ -152,6 +152,7 @@ async def _open(stack: AsyncExitStack, settings: Settings, clock: Callable[[], d
     stack.push_async_callback(toolbox.close)
     policy = PolicyFiles(settings.agent_policy, toolbox.schemas, variables(settings))
     await reload_policy(policy, journal)
+    await baselines.tell(journal, settings.agent_baselines)
     wanted = [settings.agent_channel, *(channel for channel, _ in _alert_bots(settings))]
     resolved = await channels.resolve(slack.reading, wanted)
     model = _model(stack, settings)
@@ -182,6 +183,7 @@ def _wire(
             mode=lambda: plane.mode,
             paused=lambda: plane.paused,
             clock=clock,
+            hour_micros=round(settings.agent_compute_price * 1e6) or None,
         )
 
     plane = Plane(

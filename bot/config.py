@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from domain.actions import Mode
 from domain.errors import SettingsError
+from domain.estimates import parse_baselines
 from domain.weeks import Appointment, appointment
 
 
@@ -102,6 +103,13 @@ class Settings(BaseModel):
         "",
         description="Namespace patterns and their environment: shop=production,staging-*=staging; unlisted is production",
     )
+    agent_baselines: str = Field(
+        "",
+        description="What a piece of work costs a person by hand: diagnosis=20m,remediation=35m; empty: measured, else assumed",
+    )
+    agent_compute_price: float = Field(
+        0.0, ge=0, le=1000, description="US dollars for an hour of a run's machine time; 0 means that it is not counted"
+    )
     agent_weekly: str = Field(
         "mon 09:00 UTC",
         description="When the weekly message comes: a weekday, a time and a time zone (mon 09:00 Europe/Berlin); or off",
@@ -142,6 +150,12 @@ class Settings(BaseModel):
     @classmethod
     def _pairs_parse(cls, value: str) -> str:
         pairs(value)
+        return value
+
+    @field_validator("agent_baselines")
+    @classmethod
+    def _baselines_parse(cls, value: str) -> str:
+        parse_baselines(value)
         return value
 
     @field_validator("agent_weekly")

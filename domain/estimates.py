@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,26 @@ OWN_DAYS = 90
 
 SENSITIVITY = "not a confidence interval: every baseline that was not measured at half and at one and a half times"
 MEASURED = "the measured baselines at the ends of their 95 % intervals, the others at half and one and a half times"
+
+
+_SPAN = re.compile(r"([0-9]{1,5})([smh])")
+_UNITS_S = {"s": 1, "m": 60, "h": 3600}
+
+
+def parse_baselines(text: str) -> dict[str, int]:
+    """`diagnosis=20m,question=90s` as seconds by kind of work. Raises ValueError that names the part that is wrong."""
+    found: dict[str, int] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, value = (word.strip() for word in part.partition("="))
+        span = _SPAN.fullmatch(value)
+        if name not in list(WorkKind):
+            raise ValueError(f"{name!r} is no kind of work: {', '.join(WorkKind)}")
+        if span is None or not int(span[1]):
+            raise ValueError(f"{part!r} is not KIND=TIME, such as {name}=20m")
+        if name in found:
+            raise ValueError(f"{name} stands there twice")
+        found[name] = int(span[1]) * _UNITS_S[span[2]]
+    return found
 
 
 @dataclass(frozen=True)
@@ -65,12 +86,11 @@ def _measured(kind: WorkKind, source: str, times: Sequence[int], words: str) -> 
     )
 
 
-def estimated(worths: Sequence[Worth], attention_ms: int, votes: int, baselines: Sequence[Baseline]) -> Estimated:
+def estimated(worths: Sequence[Worth], attention_s: int, votes: int, baselines: Sequence[Baseline]) -> Estimated:
     """The estimates of a period: each names the baselines that it rests on."""
     of_kind = {each.kind: each for each in baselines}
     used = [each for each in worths if each.credited or each.charged]
     credited, charged = sum(each.credited for each in used), sum(each.charged for each in used)
-    attention_s = attention_ms // 1000
     note = "; ".join(_words(of_kind[each.kind]) for each in used)
     interval = (MEASURED if any(of_kind[each.kind].n for each in used) else SENSITIVITY) if used else ""
     n = credited + charged

@@ -188,6 +188,17 @@ def quantile(name: str, values: Sequence[int], permille: int = 500) -> Figure:
     )
 
 
+def again(figure: Figure, values: Sequence[int]) -> int | None:
+    """The figure's value computed from the values of its rows; None for the break-even, which is a ratio of two sums."""
+    if figure.name == "break_even":
+        return None
+    if figure.unit == "permille":
+        return round(1000 * sum(values) / len(values)) if values else None
+    if figure.unit == "ms" and figure.name not in ("people", "machine"):
+        return at_quantile(sorted(values), 900 if figure.name == "wait_p90" else 500)
+    return sum(values)
+
+
 def at_quantile(values: Sequence[int], permille: int = 500) -> int | None:
     """Of ascending values: the median (of two middle ones their mean, rounded down), else the nearest rank."""
     n = len(values)

@@ -39,10 +39,10 @@ class WorkUnit:
 
     Times are milliseconds from `started_at`, which is the alert's receipt (else the person's request), and None where the
     thing did not happen. `alert_age_ms` is how long the monitor says that the condition held before the receipt. `people_ms`
-    is from card shown to vote, summed over people; `attention_ms` the same with each person's share of a card cut at a stated
-    cap. Money is millionths of a US dollar: `cost_micros` of the tokens whose price is known, `unpriced_tokens` are the others;
-    `compute_micros` is None where no price of computing time is set. `worth` says that the unit, if it stays good, replaced
-    the work of a person.
+    is from card shown to vote, summed over people; `attention_s` the same in whole seconds, with each person's share of a
+    card cut at a stated cap. Money is millionths of a US dollar: `cost_micros` of the tokens whose price is known,
+    `unpriced_tokens` are the others; `compute_micros` is None where no price of computing time is set. `worth` says that the
+    unit, if it stays good, replaced the work of a person.
     """
 
     kind: WorkKind
@@ -60,7 +60,7 @@ class WorkUnit:
     to_verified_ms: int | None = None
     votes: int = 0
     people_ms: int = 0
-    attention_ms: int = 0
+    attention_s: int = 0
     machine_ms: int = 0
     compute_micros: int | None = None
     input_tokens: int = 0

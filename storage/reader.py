@@ -22,8 +22,8 @@ from domain.events import Envelope, Event, PayloadReceived
 from domain.feedback import FeedbackGiven, Quality
 from domain.noise import Held, MaintenanceWindow
 from domain.ports import Message, RunRow
-from domain.work import Rollup
-from storage import brakes, decisions, feedback, rollups, rows
+from domain.work import Drill, Rollup
+from storage import brakes, decisions, drills, feedback, rollups, rows
 from storage.database import Connection, check, looking_at, projections, read_only, scripts, sentence, workspaces
 from storage.views import ENVELOPE, current, envelope
 
@@ -261,6 +261,10 @@ class Reader:
     async def quality(self, since: datetime, until: datetime) -> Quality:
         """What stands of the feedback that was given from `since` up to, not including, `until`."""
         return await self._read(lambda db: feedback.quality(db, self._workspace, since, until))
+
+    async def drill(self, figure: str, since: datetime, until: datetime) -> Drill:
+        """One figure of that period with the events behind it. Raises BadInput for a name that there is not."""
+        return await self._read(lambda db: drills.drill(db, self._workspace, figure, since, until))
 
     async def count_decisions(self, since: datetime) -> int:
         """How many decisions were recorded from then on."""

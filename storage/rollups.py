@@ -74,14 +74,14 @@ class Sums(NamedTuple):
     charged: int = 0
     votes: int = 0
     people_ms: int = 0
-    attention_ms: int = 0
+    attention_s: int = 0
     machine_ms: int = 0
     computed: int = 0
     compute_micros: int = 0
     modelled: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
-    unpriced: int = 0
+    priced: int = 0
     unpriced_tokens: int = 0
     cost_micros: int = 0
 
@@ -99,7 +99,7 @@ def rollup(db: sqlite3.Connection, workspace: str, since: datetime, until: datet
         until,
         _counted(db, period, all_of_it),
         _measured(db, period, times, all_of_it),
-        estimated(worths, all_of_it.attention_ms, all_of_it.votes, standing),
+        estimated(worths, all_of_it.attention_s, all_of_it.votes, standing),
         by_kind=_groups(_by(groups, 0)),
         by_outcome=_groups(_by(groups, 1)),
         by_service=_groups(_by(groups, 2)),
@@ -200,7 +200,7 @@ def model_cost(sums: Sums) -> Figure:
     if sums.unpriced_tokens:
         note = f"not counted: {sums.unpriced_tokens} of {used} tokens, of models without a known price"
     known = not used or sums.unpriced_tokens < used
-    return figures.total("model_cost", sums.cost_micros if known else None, sums.modelled, note)
+    return figures.total("model_cost", sums.cost_micros if known else None, sums.priced, note)
 
 
 def compute_cost(sums: Sums) -> Figure:

@@ -299,6 +299,7 @@ CREATE TABLE work_units (
   finished_at         TEXT    NOT NULL,
   by_alert            INTEGER NOT NULL,
   worth               INTEGER NOT NULL,
+  disputed            INTEGER NOT NULL DEFAULT 0,  -- whether a person's 👎 stands on its diagnosis
   alert_age_ms        INTEGER,
   to_first_finding_ms INTEGER,
   to_diagnosis_ms     INTEGER,
@@ -306,7 +307,7 @@ CREATE TABLE work_units (
   to_verified_ms      INTEGER,
   votes               INTEGER NOT NULL,
   people_ms           INTEGER NOT NULL,
-  attention_ms        INTEGER NOT NULL,
+  attention_s        INTEGER NOT NULL,
   machine_ms          INTEGER NOT NULL,
   compute_micros      INTEGER,
   input_tokens        INTEGER NOT NULL,
@@ -332,14 +333,14 @@ CREATE TABLE daily (
   charged         INTEGER NOT NULL,  -- units that failed or were taken back
   votes           INTEGER NOT NULL,
   people_ms       INTEGER NOT NULL,
-  attention_ms    INTEGER NOT NULL,
+  attention_s    INTEGER NOT NULL,
   machine_ms      INTEGER NOT NULL,
   computed        INTEGER NOT NULL,  -- units whose computing time had a price
   compute_micros  INTEGER NOT NULL,
   modelled        INTEGER NOT NULL,  -- units that used a model
   input_tokens    INTEGER NOT NULL,
   output_tokens   INTEGER NOT NULL,
-  unpriced        INTEGER NOT NULL,  -- units that used tokens without a price
+  priced          INTEGER NOT NULL,  -- units that used tokens whose price is known
   unpriced_tokens INTEGER NOT NULL,
   cost_micros     INTEGER NOT NULL,
   PRIMARY KEY (workspace, day, kind, outcome, service)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -58,9 +59,7 @@ def work_unit(run: Run, outcome: RunOutcome, now: datetime, bill: Bill) -> WorkU
         to_verified_ms=_since(run, max(verified, default=None)),
         votes=sum(len(each) for each in waits.values()),
         people_ms=sum(_union_ms(each) for each in waits.values()),
-        attention_ms=sum(
-            _union_ms([(begin, min(end, begin + _CAP)) for begin, end in each]) for each in waits.values()
-        ),
+        attention_s=sum(math.ceil(_union_ms(_capped(each)) / 1000) for each in waits.values()),
         machine_ms=machine_ms,
         compute_micros=None if bill.hour_micros is None else machine_ms * bill.hour_micros // _HOUR_MS,
         input_tokens=run.usage.input_tokens,
@@ -136,6 +135,10 @@ def _waits(run: Run, bill: Bill) -> dict[str, list[Wait]]:
         for user, answered_at in last.items():
             found.setdefault(user, []).append((min(shown, answered_at), answered_at))
     return found
+
+
+def _capped(waits: list[Wait]) -> list[Wait]:
+    return [(begin, min(end, begin + _CAP)) for begin, end in waits]
 
 
 def _union_ms(waits: list[Wait]) -> int:

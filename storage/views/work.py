@@ -10,24 +10,24 @@ from domain.events import BaselineImported, BaselinesSet, Envelope, ModeChanged,
 from domain.work import BAD, WorkOutcome
 
 TIMES = ("alert_age_ms", "to_first_finding_ms", "to_diagnosis_ms", "to_approval_ms", "to_verified_ms")
-_BILLS = ("votes", "people_ms", "attention_ms", "machine_ms", "compute_micros", "input_tokens", "output_tokens")
+_BILLS = ("votes", "people_ms", "attention_s", "machine_ms", "compute_micros", "input_tokens", "output_tokens")
 _TOKENS = ("unpriced_tokens", "cost_micros")
 _UNIT = ("kind", "outcome", "service", "started_at", "finished_at", "by_alert", "worth", *TIMES, *_BILLS, *_TOKENS)
 _ADDED = (
-    "n", "credited", "charged", "votes", "people_ms", "attention_ms", "machine_ms", "computed", "compute_micros", "modelled",
-    "input_tokens", "output_tokens", "unpriced", "unpriced_tokens", "cost_micros",
+    "n", "credited", "charged", "votes", "people_ms", "attention_s", "machine_ms", "computed", "compute_micros", "modelled",
+    "input_tokens", "output_tokens", "priced", "unpriced_tokens", "cost_micros",
 )  # fmt: skip
 _BAD = f"outcome IN ({', '.join(repr(str(each)) for each in sorted(BAD))})"
 
 SUMS = {
     **{name: name for name in _ADDED},
     "n": "1",
-    "credited": f"worth AND NOT {_BAD}",
+    "credited": f"worth AND NOT {_BAD} AND NOT (disputed AND outcome = 'no_action')",
     "charged": _BAD,
     "computed": "compute_micros IS NOT NULL",
     "compute_micros": "coalesce(compute_micros, 0)",
     "modelled": "input_tokens + output_tokens > 0",
-    "unpriced": "unpriced_tokens > 0",
+    "priced": "input_tokens + output_tokens > unpriced_tokens",
 }
 """Each column of `daily`, as an expression over one unit's row."""
 
@@ -63,6 +63,7 @@ def recorded(db: sqlite3.Connection, at: Envelope, event: WorkUnitRecorded) -> N
         (at.workspace, at.seq, at.incident_id, at.run_id, *values),
     )
     _add(db, at.workspace, at.seq, 1)
+    disputed(db, at.workspace, at.run_id)
 
 
 def worsened(db: sqlite3.Connection, workspace: str, run_id: str, outcome: WorkOutcome) -> None:
@@ -77,6 +78,21 @@ def worsened(db: sqlite3.Connection, workspace: str, run_id: str, outcome: WorkO
         _add(db, workspace, seq, -1)
         db.execute("UPDATE work_units SET outcome = ? WHERE workspace = ? AND seq = ?", (outcome, workspace, seq))
         _add(db, workspace, seq, 1)
+
+
+def disputed(db: sqlite3.Connection, workspace: str, run_id: str) -> None:
+    """People's word on a run's diagnosis is new: while a 👎 stands, a diagnosis that changed nothing replaced no work."""
+    found = db.execute(
+        "SELECT seq, disputed, EXISTS (SELECT 1 FROM feedback AS f WHERE f.workspace = w.workspace"
+        " AND f.run_id = w.run_id AND f.verdict = 'bad') FROM work_units AS w WHERE workspace = ? AND run_id = ?"
+        " AND run_id <> ''",
+        (workspace, run_id),
+    ).fetchall()
+    for seq, before, now in found:
+        if now != before:
+            _add(db, workspace, seq, -1)
+            db.execute("UPDATE work_units SET disputed = ? WHERE workspace = ? AND seq = ?", (now, workspace, seq))
+            _add(db, workspace, seq, 1)
 
 
 def _add(db: sqlite3.Connection, workspace: str, seq: int, sign: int) -> None:

@@ -370,7 +370,7 @@ def clean() -> list[tuple[datetime, Draft]]:
     began = telling.began
     unit = WorkUnit(WorkKind.REMEDIATION, WorkOutcome.ACCEPTED, began, began + timedelta(seconds=40), "cart", "production",
                     worth=True, to_first_finding_ms=300, to_diagnosis_ms=35_000, to_approval_ms=20_000, to_verified_ms=40_000,
-                    votes=1, people_ms=19_000, attention_ms=19_000)  # fmt: skip
+                    votes=1, people_ms=19_000, attention_s=19)  # fmt: skip
     telling.at(-7200, PolicyLoaded(POLICY, ("change-production",)), loose=True)
     telling.at(0, AlertReceived(alert), IncidentOpened(incident), by=Actor("monitor", "alertmanager"))
     telling.at(0.1, RunStarted(spec), FindingsReported((), 300))

@@ -91,12 +91,11 @@ def request(approval_id: str = "a1", run_id: str = "r1", call_id: str = "c1", **
         "incident_id": "i1",
         "action": action(),
         "digest": f"digest of {approval_id}",
+        "requested_at": NOON,
         "expires_at": NOON + timedelta(minutes=30),
     } | more
     decision = Decision(Outcome.ASK, "prod-writes", "A change in production needs a person.", "policy", terms)
-    return ApprovalRequest(
-        approval_id, run_id, call_id=call_id, decision=decision, terms=terms, requested_at=NOON, **fields
-    )
+    return ApprovalRequest(approval_id, run_id, call_id=call_id, decision=decision, terms=terms, **fields)
 
 
 def requested(approval_id: str = "a1", run_id: str = "r1", call_id: str = "c1", **more: Any) -> Draft:

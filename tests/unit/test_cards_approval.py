@@ -273,7 +273,7 @@ def test_the_weekly_figures_keep_measured_and_estimated_apart() -> None:
     week = rollup_of(
         by_kind=(group("remediation", 2, credited=3, charged=1, tokens=10_000),),
         by_outcome=(group("accepted", 3), group("failed", 1)),
-        attention_ms=130_000, people=130_000, model_cost=230_000, incidents=4, alerts=31, executions=2, verified=1, failed=1,
+        attention_s=130, people=130_000, model_cost=230_000, incidents=4, alerts=31, executions=2, verified=1, failed=1,
         to_first_finding=900, to_diagnosis=14_000, to_approval=61_000, work=5,
     )  # fmt: skip
     body = cards_info.roi(week)

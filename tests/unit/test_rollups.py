@@ -7,24 +7,35 @@ import statistics
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings, strategies as st
 
 from domain.decisions import ApprovalState, ExecutionOutcome, Verdict
+from domain.diagnosis import Confidence, Diagnosis
+from domain.errors import BadInput
 from domain.estimates import ASSUMED_S
 from domain.events import (
     AlertJoined,
+    BaselineImported,
+    BaselinesSet,
+    DiagnosisConcluded,
     Draft,
     ExecutionStarted,
+    FeedbackGiven,
     IncidentResolved,
     MessageSent,
     VerificationFailed,
     VerificationPassed,
     WorkUnitRecorded,
 )
-from domain.work import BAD, Rollup, WorkKind, WorkOutcome, WorkUnit
+from domain.feedback import FeedbackCategory, FeedbackVerdict
+from domain.figures import again
+from domain.work import BAD, Basis, Rollup, WorkKind, WorkOutcome, WorkUnit
+from domain.worth import PastIncident
 from storage.journal import SqliteJournal, open_journal
 from tests.contracts.journal_samples import (
     NOON,
@@ -63,20 +74,33 @@ INSTANTS = st.builds(
 )
 MAYBE_MS = st.none() | st.integers(0, 10**7)
 AMOUNTS = st.integers(0, 10**9)
+
+
+def _billed(one: WorkUnit, unpriced: str) -> WorkUnit:
+    """No bill without a price, and no price without tokens."""
+    used = one.input_tokens + one.output_tokens
+    missing = {"none": 0, "some": used // 2, "all": used}[unpriced]
+    return replace(one, unpriced_tokens=missing, cost_micros=one.cost_micros if used > missing else 0)
+
+
 UNITS = st.builds(
-    unit,
-    INSTANTS,
-    kind=st.sampled_from(WorkKind),
-    outcome=st.sampled_from(WorkOutcome),
-    service=st.sampled_from(["cart", "checkout"]),
-    by_alert=st.booleans(),
-    worth=st.booleans(),
-    compute_micros=MAYBE_MS,
-    votes=st.integers(0, 3),
-    **dict.fromkeys([f"{name}_ms" for name in TIMES], MAYBE_MS),
-    **dict.fromkeys(
-        ["people_ms", "attention_ms", "machine_ms", "input_tokens", "output_tokens", "cost_micros"], AMOUNTS
+    _billed,
+    st.builds(
+        unit,
+        INSTANTS,
+        kind=st.sampled_from(WorkKind),
+        outcome=st.sampled_from(WorkOutcome),
+        service=st.sampled_from(["cart", "checkout"]),
+        by_alert=st.booleans(),
+        worth=st.booleans(),
+        compute_micros=MAYBE_MS,
+        votes=st.integers(1, 3),
+        **dict.fromkeys([f"{name}_ms" for name in TIMES], MAYBE_MS),
+        **dict.fromkeys(
+            ["people_ms", "attention_s", "machine_ms", "input_tokens", "output_tokens", "cost_micros"], AMOUNTS
+        ),
     ),
+    st.sampled_from(["none", "some", "all"]),
 )
 
 
@@ -98,9 +122,11 @@ def summed(units: Sequence[WorkUnit], since: datetime, until: datetime) -> dict[
         values[name] = sum(getattr(one, column) or 0 for one in found)
     if found and all(one.compute_micros is None for one in found):
         values["compute_cost"] = None  # nothing is known, which is not 0
+    if found and all(one.unpriced_tokens == one.input_tokens + one.output_tokens > 0 for one in found):
+        values["model_cost"] = None
     good = sum(ASSUMED_S[one.kind] for one in found if one.worth and one.outcome not in BAD)
     bad = sum(ASSUMED_S[one.kind] for one in found if one.outcome in BAD)
-    attention = sum(one.attention_ms for one in found) // 1000
+    attention = sum(one.attention_s for one in found)
     return values | {"attention": attention, "replaced": good, "charged": bad, "net": good - bad - attention}
 
 
@@ -249,3 +275,104 @@ async def test_incidents_are_resolved_with_a_change_of_the_agent_s_or_without(tm
         await journal.append(Draft(IncidentResolved("ceased"), incident_id="i2"))
         day = await journal.rollup(NOON, NOON + timedelta(days=1))
     assert (day.measured.resolved_with.value, day.measured.resolved_without.value) == (180_000, 33 * 60_000)
+
+
+# --- the rows behind the figures --------------------------------------------------------------------------------------
+
+
+async def a_busy_day(journal: SqliteJournal, clock: Clock, units: Sequence[WorkUnit]) -> None:
+    """Some of everything that a figure counts, around the units."""
+    await journal.append(
+        *(Draft(WorkUnitRecorded(one), incident_id="i1", run_id=f"u{n}") for n, one in enumerate(units))
+    )
+    await journal.append(alert("f1"), opened("i1", "f1"), opened("i2", "f2"), run_started())
+    for fingerprint, storm in (("f1", False), ("f3", False), ("f4", True)):
+        await journal.append(Draft(AlertJoined(fingerprint, firing=True, storm=storm), incident_id="i1"))
+    asked = [requested(f"a{n}", call_id=f"c{n}") for n in range(3)]
+    await journal.append(*asked, message("approval:a1"), Draft(MessageSent("approval:a1", 1, "C1", "1.1")))
+    for n in range(2):
+        clock.forward(minutes=1)
+        await journal.append(vote(f"a{n}"), execution(f"x{n}", f"a{n}", f"c{n}"), ended(f"x{n}"))
+    await journal.append(Draft(VerificationPassed("x0", (), 1)), Draft(VerificationFailed("x1", (), 1)), denied("a2"))
+    await journal.append(*undone("x0"))
+    clock.forward(minutes=5)
+    await journal.append(Draft(IncidentResolved("ceased"), incident_id="i1"))
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(UNITS, max_size=25), st.tuples(INSTANTS, INSTANTS).map(sorted))
+def test_every_figure_is_what_the_rows_behind_it_add_up_to(units: list[WorkUnit], period: list[datetime]) -> None:
+    async def story(path: Path) -> None:
+        clock = Clock(MIDNIGHT + timedelta(days=2))
+        async with open_journal(path, "local", clock=clock) as journal:
+            await a_busy_day(journal, clock, units)
+            hashes = {each.seq: (each.hash, each.at) for each in await journal.since(0, 10_000)}
+            whole = await journal.rollup(period[0], period[1])
+            for figure in whole.figures:
+                drilled = await journal.drill(figure.name, period[0], period[1])
+                values = [row.value for row in drilled.rows]
+                assert drilled.figure == figure
+                assert all(hashes[row.seq] == (row.hash, row.at) for row in drilled.rows)
+                if figure.name == "break_even":
+                    good = len((await journal.drill("replaced", period[0], period[1])).rows)
+                    bad = len((await journal.drill("charged", period[0], period[1])).rows)
+                    assert figure.value == (-(-sum(values) // (good - bad)) if good > bad else None)
+                else:
+                    assert again(figure, values) == (
+                        figure.value or (0 if values or figure.unit == "micros" else figure.value)
+                    )
+                if figure.unit == "count" or (figure.low is not None and figure.basis is not Basis.ESTIMATED):
+                    assert figure.n == len(values)
+
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(story(Path(folder) / "agent.db"))
+
+
+async def test_a_figure_that_there_is_not_is_named_with_the_nearest(tmp_path: Path) -> None:
+    async with open_journal(tmp_path / "agent.db", "local") as journal:
+        with pytest.raises(BadInput, match="no figure to_diagnose; did you mean to_diagnosis"):
+            await journal.drill("to_diagnose", NOON, NOON)
+
+
+async def test_a_diagnosis_that_a_person_calls_wrong_replaced_no_work_while_that_stands(tmp_path: Path) -> None:
+    async with open_journal(tmp_path / "agent.db", "local") as journal:
+
+        async def replaced() -> int | None:
+            return (await journal.rollup(NOON, NOON + timedelta(days=1))).estimated.replaced.value
+
+        said = Draft(DiagnosisConcluded(Diagnosis("A.", "B.", Confidence.PROVEN, "rules")), run_id="r1")
+        no = Draft(FeedbackGiven("r1", "U1", FeedbackVerdict.BAD, FeedbackCategory.WRONG_CAUSE), run_id="r1")
+        await journal.append(run_started(), said, worked(outcome=WorkOutcome.NO_ACTION, worth=True))
+        assert await replaced() == 1200
+        await journal.append(no)
+        assert await replaced() == 0
+        await journal.append(Draft(FeedbackGiven("r1", "U1", FeedbackVerdict.GOOD), run_id="r1"))
+        assert await replaced() == 1200
+        await journal.append(no, worked(outcome=WorkOutcome.ACCEPTED, worth=True))
+        assert await replaced() == 1200  # the change that held stands whatever is said of the diagnosis
+
+
+async def test_what_the_team_sets_stands_above_its_history_and_that_above_its_own_incidents(tmp_path: Path) -> None:
+    clock = Clock()
+    async with open_journal(tmp_path / "agent.db", "local", clock=clock) as journal:
+
+        async def baseline() -> tuple[str, int, int]:
+            week = await journal.rollup(NOON, clock.now + timedelta(seconds=1))
+            [found] = [one for one in week.baselines if one.kind is WorkKind.REMEDIATION]
+            return found.source, found.n, found.seconds
+
+        await journal.append(*(opened(f"i{n}", f"f{n}") for n in range(8)))
+        assert await baseline() == ("assumed", 0, 2100)
+        for n in range(8):
+            clock.forward(minutes=10)
+            await journal.append(Draft(IncidentResolved("ceased"), incident_id=f"i{n}"))
+        assert await baseline() == ("own", 8, 45 * 60)
+        past = [PastIncident(NOON - timedelta(days=400, minutes=n), NOON - timedelta(days=400)) for n in range(1, 10)]
+        await journal.append(Draft(BaselineImported("old.csv", "0" * 64, (*past, past[0]))))
+        assert await baseline() == ("history", 10, 270)
+        await journal.append(Draft(BaselineImported("again.csv", "1" * 64, tuple(past))))
+        assert await baseline() == ("history", 9, 300)  # in place of what was imported before
+        await journal.append(Draft(BaselinesSet({"remediation": 90})))
+        assert await baseline() == ("set", 0, 90)
+        await journal.append(Draft(BaselinesSet({})))
+        assert await baseline() == ("history", 9, 300)

@@ -35,7 +35,7 @@ async def week(tmp_path: Path, *, units: int) -> AsyncIterator[tuple[SqliteJourn
     async with open_journal(tmp_path / "week.db", "T1") as journal:
         done = MONDAY - timedelta(days=2)
         unit = WorkUnit(
-            WorkKind.REMEDIATION, WorkOutcome.ACCEPTED, done, done, worth=True, people_ms=120_000, attention_ms=120_000
+            WorkKind.REMEDIATION, WorkOutcome.ACCEPTED, done, done, worth=True, people_ms=120_000, attention_s=120
         )
         for _ in range(units):
             await journal.append(Draft(WorkUnitRecorded(unit), SYSTEM))

@@ -21,7 +21,7 @@ def rollup_of(
     *,
     by_kind: tuple[Group, ...] = (),
     by_outcome: tuple[Group, ...] = (),
-    attention_ms: int = 0,
+    attention_s: int = 0,
     **values: int | None,
 ) -> Rollup:
     """`values` are figures by name; times and shares have an n of 10 and an interval of a tenth either way."""
@@ -40,7 +40,7 @@ def rollup_of(
         NOON,
         part(Counted),
         part(Measured),
-        estimated(worths, attention_ms, 3, standing),
+        estimated(worths, attention_s, 3, standing),
         by_kind,
         by_outcome,
         (),
