@@ -328,6 +328,7 @@ def test_no_test_folder_hides_a_package() -> None:
 
 USED_WHERE_INSTALLED = {
     "tests/contracts/test_cluster_clients.py": "kubectl, somebody else's client of the stand-in cluster",
+    "tests/contracts/test_evidence.py": "openssl, somebody else's check of a signature",
     "tests/contracts/test_workspace_clients.py": "Node 20 with npm, for Slack's JavaScript client",
 }
 """Programs that no machine must have: their tests say so where they are missing, also under CI=true."""

@@ -24,7 +24,7 @@ from storage.evidence.entries_change import of_change
 from storage.evidence.entries_run import of_run, tool_call
 from storage.evidence.entries_slack import of_slack
 from storage.evidence.entry import Entry, recorded
-from storage.evidence.head import head
+from storage.evidence.head import head, ref
 from storage.evidence.markup import Html, code, folded, joined, pairs, table, tag
 from storage.evidence.story import Story, story_of
 
@@ -57,7 +57,7 @@ class Proof:
 def render(envelopes: Sequence[Envelope], *, proof: Proof | None = None, run_id: str = "") -> str:
     """The page for one run: `run_id`'s, or that of the first run in `envelopes`, which are in order of `seq`."""
     story = story_of(envelopes, run_id)
-    entries = woven(story, envelopes)
+    entries = _marked(woven(story, envelopes), envelopes)
     body = tag(
         "main",
         head(story),
@@ -119,6 +119,18 @@ def woven(story: Story, envelopes: Sequence[Envelope]) -> list[Entry]:
             seen.add(alert.fingerprint)
         entries.append(entry)
     return entries
+
+
+def _marked(entries: Sequence[Entry], envelopes: Sequence[Envelope]) -> list[Entry]:
+    """Where words were erased, the entry says so and why."""
+    erased = {each.event.seq: each for each in envelopes if isinstance(each.event, events.BodyErased)}
+
+    def notes(entry: Entry) -> Iterator[Html]:
+        for stone in (erased[each.seq] for each in entry.of if each.seq in erased):
+            if isinstance(stone.event, events.BodyErased):
+                yield tag("p", tag("b", f"Erased: {stone.event.reason}"), ref(stone.seq), class_="bad")
+
+    return [replace(entry, body=(*notes(entry), *entry.body)) if erased else entry for entry in entries]
 
 
 def _leads_to(each: Envelope) -> tuple[str, str] | None:

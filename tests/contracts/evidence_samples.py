@@ -6,9 +6,10 @@ who had first approved it, one is approved under break-glass and its answer is l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from domain.actions import Action, Effect, Mode, Target, Undo, digest
@@ -41,6 +42,7 @@ from domain.events import (
     DecisionMade,
     DiagnosisConcluded,
     Draft,
+    Envelope,
     Event,
     ExecutionFinished,
     ExecutionProbed,
@@ -69,6 +71,7 @@ from domain.events import (
 )
 from domain.runs import Answer, Origin, RunOutcome, RunSpec, ToolCall, ToolResult, Usage
 from domain.work import WorkKind, WorkOutcome, WorkUnit
+from storage.journal import open_journal
 
 NIGHT = datetime(2026, 11, 28, 3, 2, 11, 400_000, tzinfo=UTC)
 POLICY = "4bd7ddcf41bef0559772f9e683403e2e3ecb6ee19a542b90c09b4fa1be52d89a"
@@ -397,11 +400,19 @@ def in_order(*stories: Iterable[tuple[datetime, Draft]]) -> Iterator[tuple[datet
     return iter(sorted((each for story in stories for each in story), key=lambda told: told[0]))
 
 
-def envelopes(told: Sequence[tuple[datetime, Draft]]) -> list[Any]:
+def envelopes(told: Iterable[tuple[datetime, Draft]]) -> list[Envelope]:
     """The same as envelopes, without a journal."""
-    from domain.events import Envelope
-
     return [
         Envelope(seq, "local", draft.incident_id, draft.run_id, at, str(draft.actor), draft.event, f"{seq:064x}")
         for seq, (at, draft) in enumerate(told, 1)
     ]
+
+
+async def record(path: Path, told: Iterable[tuple[datetime, Draft]], workspace: str = "local") -> Path:
+    """The same in a database, as the service would have recorded it."""
+    now = [NIGHT]
+    async with open_journal(path, workspace, clock=lambda: now[0]) as journal:
+        for at, draft in told:
+            now[0] = at
+            await journal.append(draft)
+    return path

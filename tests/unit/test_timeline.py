@@ -35,8 +35,8 @@ TAGS = {
     *("tbody", "tr", "th", "td", "details", "summary", "a"),
 }
 ATTRIBUTES = {"class", "id", "href", "lang", "charset", "name", "content", "http-equiv", "scope"}
-UGLY_NIGHT: list[Envelope] = envelopes(list(in_order(ugly())))
-CLEAN_NIGHT: list[Envelope] = envelopes(list(in_order(clean())))
+UGLY_NIGHT: list[Envelope] = envelopes(in_order(ugly()))
+CLEAN_NIGHT: list[Envelope] = envelopes(in_order(clean()))
 HIDING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 
 
