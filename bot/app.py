@@ -20,6 +20,7 @@ from bot.agent.world import World, log
 from bot.config import Settings, is_loopback, pairs, variable
 from bot.measure import Measures
 from bot.models.rules import Rules
+from bot.models.second_look import Checker
 from bot.plane import Plane
 from bot.policy_files import PolicyFiles, announce, read_folder, variables
 from bot.schedule import Job, Schedule
@@ -69,6 +70,7 @@ class _Opened:
     channels: Mapping[str, str]
     redactor: Redactor
     model: Model
+    checker: Checker | None
     measures: Measures
 
 
@@ -155,8 +157,8 @@ async def _open(stack: AsyncExitStack, settings: Settings, clock: Callable[[], d
     await baselines.tell(journal, settings.agent_baselines)
     wanted = [settings.agent_channel, *(channel for channel, _ in _alert_bots(settings))]
     resolved = await channels.resolve(slack.reading, wanted)
-    model = _model(stack, settings)
-    return _Opened(slack, journal, toolbox, policy, resolved, redactor, model, measures)
+    models = _models(stack, settings)
+    return _Opened(slack, journal, toolbox, policy, resolved, redactor, *models, measures)
 
 
 def _wire(
@@ -184,6 +186,7 @@ def _wire(
             paused=lambda: plane.paused,
             clock=clock,
             hour_micros=round(settings.agent_compute_price * 1e6) or None,
+            checker=opened.checker,
         )
 
     plane = Plane(
@@ -271,15 +274,18 @@ async def _connect_slack(settings: Settings, http: ClientSession) -> slack_app.C
     return await slack_app.connect(token, settings.slack_api_url, http)
 
 
-def _model(stack: AsyncExitStack, settings: Settings) -> Model:
+def _models(stack: AsyncExitStack, settings: Settings) -> tuple[Model, Checker | None]:
+    """What answers, and what looks at its conclusions again."""
     if settings.model == "rules":
-        return Rules()
+        return Rules(), None
     from bot.models.openai import connect  # heavy, and not needed where the rules answer alone
 
     key = settings.openai_api_key.get_secret_value()
-    model = connect(key, settings.openai_base_url, settings.openai_model, stream=True)
+    base, context = settings.openai_base_url, settings.openai_context
+    model = connect(key, base, settings.openai_model, stream=True, context=context)
     stack.push_async_callback(model.aclose)
-    return model
+    check = settings.openai_check_model
+    return model, Checker(check, model.complete) if check else None
 
 
 def _noise(settings: Settings) -> Noise:

@@ -45,6 +45,12 @@ class Settings(BaseModel):
     )
     openai_base_url: str = Field("https://api.openai.com/v1", description="Any server that speaks chat completions")
     openai_model: str = Field("gpt-5-mini", description="Model name as that server knows it")
+    openai_check_model: str = Field(
+        "", description="A cheaper model for a second look at each conclusion; empty: code alone checks it"
+    )
+    openai_context: int = Field(
+        0, ge=0, le=10_000_000, description="Tokens that the model takes at once; 0: what its name tells"
+    )
 
     kubeconfig: str = Field("", description="Path of a kubeconfig; empty means in-cluster, or no cluster")
 

@@ -53,15 +53,42 @@ class Finding:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A cause that the evidence does not prove, and what would prove or refute it."""
+    """A cause that the evidence does not prove, and what would prove or refute it.
+
+    `supporting` and `contradicting` are ids of stored evidence for and against it.
+    """
 
     text: str
     next_check: str = ""
+    supporting: tuple[str, ...] = ()
+    contradicting: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One sentence of a conclusion, held against what was stored.
+
+    `evidence` are the stored results that it cites or whose values it names; `missing` are names and values in it that no
+    stored result shows.
+    """
+
+    text: str
+    evidence: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    @property
+    def supported(self) -> bool:
+        """Whether it cites stored evidence and says nothing that stands nowhere in it."""
+        return bool(self.evidence) and not self.missing
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A run's conclusion. `by` names the model that wrote it; `note` says why, where it is not the one configured."""
+    """A run's conclusion. `by` names the model that wrote it; `note` says why, where it is not the one configured.
+
+    `claims` are the sentences of `cause` as code found them supported, empty where the built-in rules wrote it from findings.
+    Hypotheses are ranked, the likeliest first.
+    """
 
     summary: str
     cause: str
@@ -71,3 +98,4 @@ class Diagnosis:
     hypotheses: tuple[Hypothesis, ...] = ()
     next_steps: tuple[str, ...] = ()
     note: str = ""
+    claims: tuple[Claim, ...] = ()

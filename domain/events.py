@@ -59,7 +59,7 @@ from domain.noise import (
     MaintenanceStarted as MaintenanceStarted,
 )
 from domain.pictures import PictureSent as PictureSent, PictureWanted as PictureWanted
-from domain.runs import Answer, RunOutcome, RunSpec, ToolCall, ToolResult, Usage
+from domain.runs import Answer, RunOutcome, RunSpec, SecondLook, ToolCall, ToolResult, Usage
 from domain.work import WorkUnit
 from domain.worth import BaselineImported as BaselineImported, BaselinesSet as BaselinesSet
 
@@ -204,6 +204,16 @@ class DiagnosisConcluded:
     """The run's answer to: what is wrong, and how do we know?"""
 
     diagnosis: Diagnosis
+
+
+@dataclass(frozen=True)
+class SecondLookTaken:
+    """Another model's word on the conclusion. It may only lower its confidence."""
+
+    model: str
+    look: SecondLook
+    usage: Usage
+    took_ms: int
 
 
 @dataclass(frozen=True)
@@ -387,6 +397,7 @@ Event = (
     | DecisionMade
     | ToolCallFinished
     | DiagnosisConcluded
+    | SecondLookTaken
     | RunFinished
     | ApprovalRequested
     | VoteCast

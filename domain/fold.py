@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from domain.decisions import Approval, ApprovalState, Execution
+from domain.diagnosis import Confidence, Diagnosis
 from domain.errors import JournalError
 from domain.events import (
     AnalysisPlanned,
@@ -23,6 +24,7 @@ from domain.events import (
     ModelFailed,
     RunFinished,
     RunStarted,
+    SecondLookTaken,
     StepPlanned,
     ToolCallFinished,
     ToolCallRefused,
@@ -30,7 +32,7 @@ from domain.events import (
     VerificationPassed,
     VoteCast,
 )
-from domain.runs import Call, Run, RunStatus, ToolCall, ToolResult, Usage
+from domain.runs import Call, Run, RunStatus, SecondLook, ToolCall, ToolResult, Usage
 
 
 def fold(envelopes: Iterable[Envelope]) -> Run:
@@ -62,6 +64,9 @@ def after(run: Run, envelope: Envelope) -> Run:
             return _used(replace(run, model_failure=f"{model}: {reason}"), usage)
         case DiagnosisConcluded(diagnosis):
             return replace(run, diagnosis=diagnosis, diagnosed_at=envelope.at)
+        case SecondLookTaken(model, look, usage):
+            after_it = run.diagnosis and doubted(run.diagnosis, model, look)
+            return replace(run, second_look=look, diagnosis=after_it, usage=_add(run.usage, usage))
         case RunFinished(outcome, reason, machine_ms):
             return replace(
                 run,
@@ -86,6 +91,24 @@ def waits(run: Run) -> bool:
         call.result is None and call.approval is not None and call.approval.state is ApprovalState.PENDING
         for call in run.calls.values()
     )
+
+
+def doubted(diagnosis: Diagnosis, model: str, look: SecondLook) -> Diagnosis:
+    """The conclusion after a second look: its confidence is lowered or stays, it never rises."""
+    lower = {"unsupported": Confidence.NOT_PROVEN, "partly": Confidence.LIKELY}.get(look.verdict)
+    order = (Confidence.NOT_PROVEN, Confidence.LIKELY, Confidence.PROVEN)
+    reason = f": {look.reason}" if look.reason else ""
+    if look.verdict == "failed":
+        return replace(diagnosis, note=_noted(diagnosis, f"{model} took no second look{reason}"))
+    if lower is None or order.index(lower) >= order.index(diagnosis.confidence):
+        return diagnosis
+    return replace(
+        diagnosis, confidence=lower, note=_noted(diagnosis, f"A second look by {model} lowered this{reason}")
+    )
+
+
+def _noted(diagnosis: Diagnosis, sentence: str) -> str:
+    return f"{diagnosis.note}. {sentence}" if diagnosis.note else sentence
 
 
 def _with_calls(run: Run, calls: Iterable[ToolCall], step: int) -> Run:

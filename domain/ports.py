@@ -363,6 +363,19 @@ class Model(Protocol):
         ...
 
 
+class Checker(Protocol):
+    """Another model's second look at a conclusion."""
+
+    @property
+    def name(self) -> str:
+        """The served model's name."""
+        ...
+
+    def request(self, run: Run) -> Request:
+        """The request about this run's conclusion; its answer's text is a verdict as JSON. `send` raises ModelError."""
+        ...
+
+
 # --- Slack ------------------------------------------------------------------------------------------------------------
 
 

@@ -135,6 +135,14 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class SecondLook:
+    """What another model says of a conclusion: supported, partly, unsupported; `failed` where it could not be had."""
+
+    verdict: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Call:
     """A tool call of the run with all that became of it so far. The loop asks only: what does it still need?"""
 
@@ -163,6 +171,7 @@ class Run:
     calls: Mapping[str, Call] = field(default_factory=dict)
     findings: tuple[Finding, ...] | None = None
     diagnosis: Diagnosis | None = None
+    second_look: SecondLook | None = None
     outcome: RunOutcome | None = None
     reason: str = ""
     model_failure: str = ""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from domain.alerts import Incident, Severity
 from domain.decisions import ApprovalState
-from domain.diagnosis import Confidence, Diagnosis, Evidence
+from domain.diagnosis import Claim, Confidence, Diagnosis, Evidence, Hypothesis
 from domain.runs import Call, Run, RunOutcome, RunStatus
 from handlers import cards_feedback, kit
 from handlers.cards_approval import execution_word, title_of
@@ -194,15 +194,14 @@ def diagnosis(run: Run) -> Body:
 
 def _diagnosis_blocks(run: Run, found: Diagnosis) -> Iterator[Block]:
     yield kit.header(found.summary)
-    if found.cause and found.cause != found.summary:
-        yield kit.paragraph(kit.span("Cause  ", bold=True), kit.span(found.cause, 1200))
+    yield from _cause(found)
     cited = ", ".join(evidence.id for evidence in found.evidence[:12])
     yield kit.context(f"*{_CONFIDENCE[found.confidence]}*" + (f": {kit.safe(cited, 120)}" if cited else ""))
     if found.evidence:
         yield kit.preformatted(_evidence(found.evidence), _EVIDENCE_BUDGET + 500)
     if found.hypotheses:
         yield kit.section("*It could also be*" if found.cause else "*It could be*")
-        yield kit.listed([_hypothesis(one.text, one.next_check) for one in found.hypotheses[:5]])
+        yield kit.listed([_hypothesis(one) for one in found.hypotheses[:5]], ordered=len(found.hypotheses) > 1)
     if found.next_steps:
         yield kit.section("*Next*")
         yield kit.listed(found.next_steps[:6], ordered=True, limit=300)
@@ -225,8 +224,36 @@ def _evidence(pieces: Sequence[Evidence]) -> str:
     return "\n\n".join(parts + ([f"and {more} more in the run's record"] if more else []))
 
 
-def _hypothesis(text: str, next_check: str) -> str:
-    return f"{kit.line(text, 280)} – check: {kit.line(next_check, 100)}" if next_check else kit.line(text, 380)
+def _cause(found: Diagnosis) -> Iterator[Block]:
+    """The cause: what stored evidence carries, then what was only said."""
+    if not found.claims:
+        if found.cause and found.cause != found.summary:
+            yield kit.paragraph(kit.span("Cause  ", bold=True), kit.span(found.cause, 1200))
+        return
+    carried = [claim for claim in found.claims if claim.supported]
+    if carried and [claim.text for claim in carried] != [found.summary]:
+        said = " ".join(f"{claim.text} ({', '.join(claim.evidence[:4])})" for claim in carried)
+        yield kit.paragraph(kit.span("Cause  ", bold=True), kit.span(said, 1200))
+    only_said = [claim for claim in found.claims if not claim.supported]
+    if only_said:
+        yield kit.section("*Said, and not carried by stored evidence*")
+        yield kit.listed([_unsupported(claim) for claim in only_said[:5]])
+
+
+def _unsupported(claim: Claim) -> str:
+    if not claim.missing:
+        return kit.line(claim.text, 360)
+    return f"{kit.line(claim.text, 260)} – in no result: {kit.line(', '.join(claim.missing[:4]), 100)}"
+
+
+def _hypothesis(one: Hypothesis) -> str:
+    """The guess, what speaks for and against it, and what would decide."""
+    sides = [
+        f"{word} {', '.join(ids[:4])}" for word, ids in (("for", one.supporting), ("against", one.contradicting)) if ids
+    ]
+    weighed = f" ({'; '.join(sides)})" if sides else ""
+    check = f" – check: {kit.line(one.next_check, 100)}" if one.next_check else ""
+    return f"{kit.line(one.text, 240)}{weighed}{check}"
 
 
 def _cost(run: Run) -> str:

@@ -17,7 +17,15 @@ ERASED = "[erased]"
 _ALERT = ("summary", "description", "labels", "group", "url", "runbook_url")
 _EVIDENCE = ("evidence.*.title", "evidence.*.excerpt")
 _DIAGNOSIS = (
-    *("summary", "cause", *_EVIDENCE, "hypotheses.*.text", "hypotheses.*.next_check", "next_steps.*", "note"),
+    "summary",
+    "cause",
+    *_EVIDENCE,
+    "hypotheses.*.text",
+    "hypotheses.*.next_check",
+    "next_steps.*",
+    "note",
+    "claims.*.text",
+    "claims.*.missing.*",
 )
 _FINDING = ("title", "detail", *_EVIDENCE, "facts", "proposal.arguments", "proposal.why")
 
@@ -29,6 +37,7 @@ def _in(place: str, paths: Iterable[str]) -> tuple[str, ...]:
 ERASABLE: Mapping[str, tuple[str, ...]] = {
     "PayloadReceived": ("payload",),
     "AlertReceived": _in("alert", _ALERT),
+    "AlertHeld": _in("alert", _ALERT),
     "IncidentOpened": ("incident.title", "incident.summary", "incident.group", "incident.url"),
     "RunStarted": ("spec.question", "spec.context", *_in("spec.alert", _ALERT)),
     "AnalysisPlanned": ("calls.*.arguments",),
@@ -37,6 +46,7 @@ ERASABLE: Mapping[str, tuple[str, ...]] = {
     "StepPlanned": ("answer.text", "answer.calls.*.arguments", *_in("answer.diagnosis", _DIAGNOSIS)),
     "ToolCallFinished": ("result.text", "result.data", "result.arguments"),
     "DiagnosisConcluded": _in("diagnosis", _DIAGNOSIS),
+    "SecondLookTaken": ("look.reason",),
     "FeedbackGiven": ("reason",),
     "MessageWanted": ("text", "blocks", "attachments"),
     "SurfaceShown": ("body",),

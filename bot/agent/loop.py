@@ -19,6 +19,7 @@ from bot import brakes, metrics
 from bot.agent import approve, execute
 from bot.agent.outcome import outcome_of, result_of
 from bot.agent.reading import LOOK_SECONDS, READ_SECONDS, read
+from bot.agent.second_look import look_again
 from bot.agent.step import decide, decided, failed, is_write, propose
 from bot.agent.world import Journey, World, log
 from bot.agent.worth import bill_of, work_unit
@@ -129,6 +130,7 @@ class _Passage:
             await self._analyze()
             return True
         if self.run.diagnosis is not None:
+            await look_again(self.journey)
             await self._finish(*outcome_of(self.run))
             return False
         open_calls: dict[Need, list[Call]] = defaultdict(list)

@@ -11,7 +11,7 @@ from domain.actions import Mode, Target
 from domain.decisions import AGENT, Actor
 from domain.events import Draft, Envelope, Event
 from domain.fold import after, fold
-from domain.ports import Chat, Directory, Journal, Model, Tool
+from domain.ports import Chat, Checker, Directory, Journal, Model, Tool
 from domain.runs import Run
 from policies.redaction import Redactor
 from policies.rules import Policy
@@ -39,6 +39,7 @@ class World:
     paused: Callable[[], str]
     clock: Callable[[], datetime]
     model_seconds: float = 90.0
+    checker: Checker | None = None
     hour_micros: int | None = None
 
     def placed(self, target: Target) -> Target:

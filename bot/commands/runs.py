@@ -97,6 +97,8 @@ def _words_of_change(event: events.Event) -> str:
             return "; ".join(f"{check.name}: {check.detail}" for check in checks)
         case events.DiagnosisConcluded(diagnosis):
             return f"{diagnosis.confidence.value} by {diagnosis.by}: {diagnosis.summary}"
+        case events.SecondLookTaken(model, look):
+            return f"{model}: {look.verdict} {look.reason}"
         case events.RunFinished(outcome, reason):
             return f"{outcome.value}: {reason}"
     return ""

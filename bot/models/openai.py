@@ -7,21 +7,21 @@ serialised once, when it is added. docs/performance.md has the figures.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bot.models.prices import usage
-from bot.models.prompt import CONCLUDE, opening, tool_message
+from bot.models.conclusion import concluded, from_words
+from bot.models.conversation import Conversation, room_for
+from bot.models.prices import usage_of
+from bot.models.prompt import CONCLUDE
 from domain.canonical import digest_of, plain
-from domain.diagnosis import Confidence, Diagnosis, Evidence, Hypothesis
 from domain.errors import BadInput, ModelError
 from domain.ports import Request, ToolOffer
-from domain.runs import Answer, Run, ToolCall, Usage
+from domain.runs import Answer, Run, ToolCall
 
 if TYPE_CHECKING:
     import openai
@@ -31,37 +31,24 @@ MAX_TEXT = 8_000
 MAX_CALLS = 16
 
 
-@dataclass
-class _Conversation:
-    """A run's messages as bytes, and how much of the run they already hold."""
-
-    fragments: list[bytes] = field(default_factory=list)
-    hasher: Any = field(default_factory=hashlib.sha256)
-    steps: int = 0
-
-    def add(self, message: Mapping[str, Any]) -> None:
-        fragment = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-        self.fragments.append(fragment)
-        self.hasher.update(fragment)
-        self.hasher.update(b"\n")
-
-
 class OpenAIModel:
     """Chat completions with tools. `name` is the served model's name."""
 
-    def __init__(self, client: openai.AsyncOpenAI, model: str, *, stream: bool = False) -> None:
+    def __init__(self, client: openai.AsyncOpenAI, model: str, *, stream: bool = False, context: int = 0) -> None:
+        """`context` is how many tokens the model takes at once; 0 means what its name tells."""
         self.name = model
         self._client = client
         self._stream = stream
-        self._conversations: dict[str, _Conversation] = {}
+        self._room = room_for(model, context)
+        self._conversations: dict[str, Conversation] = {}
         self._tools: dict[tuple[str, ...], tuple[bytes, str]] = {}
 
     def request(self, run: Run, tools: Sequence[ToolOffer]) -> Request:
         """The next request: only what the run gained since the last one is serialised."""
         conversation = self._conversations.get(run.id)
         if conversation is None or conversation.steps > run.step:
-            conversation = self._conversations[run.id] = _Conversation()
-        added = _catch_up(conversation, run)
+            conversation = self._conversations[run.id] = Conversation()
+        added = conversation.catch_up(run, self._room)
         if not tools:
             notice = {"role": "user", "content": "No more tools: call conclude now with what the evidence supports."}
             conversation.add(notice)
@@ -100,19 +87,25 @@ class OpenAIModel:
         return self._tools[key]
 
     async def _send(self, body: bytes, run: Run) -> Answer:
+        completion, first_ms = await self.complete(body)
+        return replace(read_completion(completion, self.name, run), first_token_ms=first_ms)
+
+    async def complete(self, body: bytes) -> tuple[Any, int | None]:
+        """The chat completion that a ready request body gets, and after how many milliseconds its first token came.
+
+        Raises ModelError with a sentence.
+        """
         import httpx2  # the openai package's own HTTP client; heavy, so only where a model is used
         import openai
 
         options: Any = {"headers": {"Content-Type": "application/json"}}
-        first_ms: int | None = None
         try:
             if self._stream:
-                completion, first_ms = await self._streamed(body, options)
-            else:
-                response = await self._client.post(
-                    "/chat/completions", content=body, cast_to=httpx2.Response, options=options
-                )
-                completion = json.loads(response.content)
+                return await self._streamed(body, options)
+            response = await self._client.post(
+                "/chat/completions", content=body, cast_to=httpx2.Response, options=options
+            )
+            return json.loads(response.content), None
         except openai.APITimeoutError as error:
             unreachable = isinstance(
                 error.__cause__, httpx2.ConnectTimeout
@@ -125,7 +118,6 @@ class OpenAIModel:
             raise ModelError("could not be reached") from error
         except (httpx2.HTTPError, ValueError, RecursionError) as error:
             raise ModelError("answered with something that is not a chat completion") from error
-        return replace(read_completion(completion, self.name, run), first_token_ms=first_ms)
 
     async def _streamed(self, body: bytes, options: Any) -> tuple[Any, int | None]:
         """The completion, and after how many milliseconds its first token came (None: it was not streamed after all)."""
@@ -152,7 +144,7 @@ class OpenAIModel:
         return gathered, first_ms
 
 
-def connect(api_key: str, base_url: str, model: str, *, stream: bool = False) -> OpenAIModel:
+def connect(api_key: str, base_url: str, model: str, *, stream: bool = False, context: int = 0) -> OpenAIModel:
     """A model behind a base URL. Nothing is sent until the first request."""
     import openai
 
@@ -161,7 +153,7 @@ def connect(api_key: str, base_url: str, model: str, *, stream: bool = False) ->
     client = openai.AsyncOpenAI(
         api_key=api_key, base_url=base_url, http_client=http, timeout=REQUEST_SECONDS, max_retries=1
     )
-    return OpenAIModel(client, model, stream=stream)
+    return OpenAIModel(client, model, stream=stream, context=context)
 
 
 def read_completion(completion: Any, model: str, run: Run) -> Answer:
@@ -173,44 +165,18 @@ def read_completion(completion: Any, model: str, run: Run) -> Answer:
         response_id = str(plain(completion.get("id") or ""))[:200]
     except (KeyError, IndexError, TypeError, AttributeError, BadInput) as error:
         raise ModelError("answered with something that is not a chat completion") from error
-    used = _usage(completion.get("usage"), model)
+    used = usage_of(completion.get("usage"), model)
     others = tuple(call for call in calls if call.tool != CONCLUDE.name)
     if others:
         return Answer(str(plain(text)), others, None, used, response_id)
     concluding = next((call for call in calls if call.tool == CONCLUDE.name), None)
     if concluding is not None:
-        diagnosis = _concluded(concluding.arguments, text, model, run)
+        diagnosis = concluded(concluding.arguments, text, model, run)
     elif text.strip():
-        diagnosis = _from_words(text, model, run)
+        diagnosis = from_words(text, model, run)
     else:
         raise ModelError("answered with neither words nor a call")
     return Answer(str(plain(text)), (), diagnosis, used, response_id)
-
-
-def _catch_up(conversation: _Conversation, run: Run) -> list[dict[str, Any]]:
-    """Add the messages of every step since the last request; the journal gets them without the results it holds already."""
-    added: list[dict[str, Any]] = []
-    if not conversation.fragments:
-        for message in opening(run):
-            conversation.add(message)
-            added.append(message)
-    while conversation.steps < run.step:
-        conversation.steps += 1
-        answer = run.answers[conversation.steps - 1]
-        asked = {
-            "role": "assistant",
-            "content": answer.text or None,
-            "tool_calls": [
-                {"id": call.id, "type": "function", "function": {"name": call.tool, "arguments": call.arguments}}
-                for call in answer.calls
-            ],
-        }
-        conversation.add(asked)
-        for call in answer.calls:
-            message = tool_message(run.calls[call.id])
-            conversation.add(message)
-            added.append({"role": "tool", "tool_call_id": call.id})
-    return added
 
 
 def _call(call: Any) -> ToolCall:
@@ -220,78 +186,6 @@ def _call(call: Any) -> ToolCall:
         str(plain(function["name"]))[:200],
         str(plain(function.get("arguments") or "")),
     )
-
-
-def _usage(value: Any, model: str) -> Usage:
-    if not isinstance(value, Mapping):
-        return Usage(priced=False)
-    details = value.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, Mapping) else 0
-    counts = [
-        count if isinstance(count, int) and 0 <= count < 2**40 else 0
-        for count in (
-            value.get("prompt_tokens"),
-            value.get("completion_tokens"),
-            cached,
-        )
-    ]
-    return usage(model, counts[0], counts[1], min(counts[2], counts[0]))
-
-
-def _concluded(arguments: str, text: str, model: str, run: Run) -> Diagnosis:
-    try:
-        said = plain(json.loads(arguments))
-    except (ValueError, RecursionError, BadInput) as error:
-        raise ModelError("concluded with unusable JSON") from error
-    if not isinstance(said, Mapping):
-        raise ModelError("concluded with something that is not an object")
-    evidence = cited(run, said.get("evidence"))
-    confidence = _confidence(said.get("confidence"), evidence)
-    hypotheses = tuple(
-        Hypothesis(str(item.get("text", ""))[:1000], str(item.get("next_check", ""))[:500])
-        for item in _listed(said.get("hypotheses"))
-        if isinstance(item, Mapping)
-    )
-    steps = tuple(str(item)[:500] for item in _listed(said.get("next_steps")))
-    summary = str(said.get("summary") or text or "No summary given.")[:1000]
-    return Diagnosis(
-        summary, str(said.get("cause") or "")[:4000], confidence, model, evidence, hypotheses[:5], steps[:8]
-    )
-
-
-def _from_words(text: str, model: str, run: Run) -> Diagnosis:
-    ids = [word.strip("[]().,;:") for word in text.replace(",", " ").split()]
-    evidence = cited(run, ids)
-    first, _, rest = text.strip().partition("\n")
-    return Diagnosis(
-        first[:1000], rest.strip()[:4000] or first[:1000], _confidence("likely", evidence), model, evidence
-    )
-
-
-def cited(run: Run, ids: Any) -> tuple[Evidence, ...]:
-    """The evidence of this run behind the ids a model gave; ids that were never shown are dropped."""
-    shown = ((call, call.result) for call in run.calls.values() if call.result)
-    known = {result.evidence_id: (call.call, result.text) for call, result in shown if result.evidence_id}
-    wanted = dict.fromkeys(str(item) for item in _listed(ids))
-    return tuple(
-        Evidence(name, f"{call.tool} {call.arguments}"[:300], _excerpt(text))
-        for name, (call, text) in ((name, known[name]) for name in wanted if name in known)
-    )
-
-
-def _excerpt(text: str) -> str:
-    return "\n".join(text.splitlines()[-6:])[:600]
-
-
-def _confidence(claimed: Any, evidence: tuple[Evidence, ...]) -> Confidence:
-    """A cause that cites nothing is not proven, whatever the model says of it."""
-    if not evidence or claimed not in ("proven", "likely"):
-        return Confidence.NOT_PROVEN
-    return Confidence(claimed)
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _status_sentence(error: openai.APIStatusError) -> str:

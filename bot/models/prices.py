@@ -5,6 +5,9 @@ A model that is not listed is unpriced: its tokens are counted, and the usage sa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from domain.runs import Usage
 
 PRICES: dict[str, tuple[float, float, float]] = {
@@ -28,3 +31,20 @@ def usage(model: str, input_tokens: int, output_tokens: int, cached_tokens: int)
     fresh, cached, out = price
     cost = (input_tokens - cached_tokens) * fresh + cached_tokens * cached + output_tokens * out
     return Usage(input_tokens, output_tokens, cached_tokens, round(cost))
+
+
+def usage_of(value: Any, model: str) -> Usage:
+    """What a completion says it used, of any shape."""
+    if not isinstance(value, Mapping):
+        return Usage(priced=False)
+    details = value.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, Mapping) else 0
+    counts = [
+        count if isinstance(count, int) and 0 <= count < 2**40 else 0
+        for count in (
+            value.get("prompt_tokens"),
+            value.get("completion_tokens"),
+            cached,
+        )
+    ]
+    return usage(model, counts[0], counts[1], min(counts[2], counts[0]))

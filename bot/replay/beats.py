@@ -62,6 +62,11 @@ def beat_of(envelope: Envelope, decided: Mapping[str, Decision]) -> Beat | None:
             return _decision(action, decision)
         case events.DiagnosisConcluded(diagnosis):
             return _conclusion(diagnosis)
+        case events.SecondLookTaken(model, look):
+            reason = f": {look.reason}" if look.reason else ""
+            return Beat(
+                "looks again", f"{model}: {look.verdict}{reason}", "yellow" if look.verdict != "supported" else ""
+            )
         case events.RunFinished(outcome, reason):
             return Beat("ends", f"{outcome.value.replace('_', ' ')}: {reason}", "bold")
     return _beat_of_change(envelope)
@@ -161,6 +166,9 @@ def _decision(action: Action, decision: Decision) -> Beat | None:
 
 def _conclusion(diagnosis: Diagnosis) -> Beat:
     lines = [Detail(diagnosis.cause), *(Detail(f"{each.id} {each.title}") for each in diagnosis.evidence)]
+    lines += [
+        Detail(f"not carried by evidence: {each.text}", "yellow") for each in diagnosis.claims if not each.supported
+    ]
     lines += [Detail(f"perhaps: {each.text} Check: {each.next_check or '–'}") for each in diagnosis.hypotheses]
     lines += [Detail(f"next: {each}") for each in diagnosis.next_steps]
     lines += [Detail(diagnosis.note, "yellow")] if diagnosis.note else []

@@ -65,6 +65,10 @@ def _of_diagnosis(story: Story, each: Envelope) -> Entry | None:
             return tool_call((), each, result)
         case events.DiagnosisConcluded(diagnosis):
             return _concluded(each, diagnosis)
+        case events.SecondLookTaken(model, look):
+            body = (tag("p", words.sentence(look.reason)),) if look.reason else ()
+            tone = "" if look.verdict == "supported" else "bad"
+            return Entry("model", f"{model} looked again: {look.verdict}", (each,), body, tone)
     return None
 
 
@@ -228,12 +232,23 @@ def _concluded(each: Envelope, diagnosis: Diagnosis) -> Entry:
     body = (
         tag("p", tag("b", f"{CONFIDENCE[diagnosis.confidence]}, by {diagnosis.by}.")),
         said(diagnosis.cause) if diagnosis.cause and diagnosis.cause != diagnosis.summary else None,
+        _only_said(diagnosis),
         _evidence(diagnosis.evidence),
         joined(tag("h4", "It could also be"), tag("ul", *guesses)) if guesses else None,
         joined(tag("h4", "Next"), steps) if steps else None,
         tag("p", diagnosis.note) if diagnosis.note else None,
     )
     return Entry("diagnosis", joined("Diagnosis: ", tag("b", diagnosis.summary)), (each,), body)
+
+
+def _only_said(diagnosis: Diagnosis) -> Child:
+    """The sentences of the cause that no stored evidence carries."""
+    items = [
+        tag("li", claim.text, tag("em", f" – in no result: {', '.join(claim.missing)}") if claim.missing else None)
+        for claim in diagnosis.claims
+        if not claim.supported
+    ]
+    return joined(tag("h4", "Said, and not carried by stored evidence"), tag("ul", *items)) if items else None
 
 
 # --- tool calls -------------------------------------------------------------------------------------------------------

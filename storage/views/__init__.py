@@ -63,6 +63,7 @@ from domain.events import (
     PolicyRejected,
     RunFinished,
     RunStarted,
+    SecondLookTaken,
     StepPlanned,
     SurfaceShown,
     ToolCallFinished,
@@ -141,6 +142,7 @@ def fold(db: sqlite3.Connection, at: Envelope) -> None:
             | ToolCallRefused()
             | DecisionMade()
             | ToolCallFinished()
+            | SecondLookTaken()
             | VoteRefused()
             | PolicyLoaded()
             | PolicyRejected()

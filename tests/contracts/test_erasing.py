@@ -16,10 +16,11 @@ from domain.actions import Mode
 from domain.alerts import Alert
 from domain.canonical import canonical
 from domain.decisions import Actor, Decision, Outcome
-from domain.diagnosis import Confidence, Diagnosis, Evidence, Finding, Hypothesis, Proposal
+from domain.diagnosis import Claim, Confidence, Diagnosis, Evidence, Finding, Hypothesis, Proposal
 from domain.errors import BadInput, Conflict, JournalError
 from domain.events import (
     KINDS,
+    AlertHeld,
     AlertReceived,
     AnalysisPlanned,
     BodyErased,
@@ -38,6 +39,7 @@ from domain.events import (
     PayloadReceived,
     RunFinished,
     RunStarted,
+    SecondLookTaken,
     StepPlanned,
     SurfaceShown,
     ToolCallFinished,
@@ -45,7 +47,8 @@ from domain.events import (
     event_of,
 )
 from domain.feedback import FeedbackCategory, FeedbackVerdict
-from domain.runs import Answer, Origin, RunOutcome, RunSpec, ToolCall, ToolResult
+from domain.noise import Suppression
+from domain.runs import Answer, Origin, RunOutcome, RunSpec, SecondLook, ToolCall, ToolResult, Usage
 from storage.erasing import ERASABLE, ERASED, remains_of
 from storage.journal import migrate, open_journal
 from storage.tombstones import erase
@@ -72,7 +75,15 @@ ALERT = Alert(
 EVIDENCE = (Evidence("E1", WORDS, WORDS),)
 FINDING = Finding("pod.oom", WORDS, WORDS, CART, EVIDENCE, 5, False, Proposal("t", {"a": WORDS}, WORDS), {"f": WORDS})
 DIAGNOSIS = Diagnosis(
-    WORDS, WORDS, Confidence.LIKELY, "rules", EVIDENCE, (Hypothesis(WORDS, WORDS),), (WORDS, WORDS), WORDS
+    WORDS,
+    WORDS,
+    Confidence.LIKELY,
+    "rules",
+    EVIDENCE,
+    (Hypothesis(WORDS, WORDS),),
+    (WORDS, WORDS),
+    WORDS,
+    (Claim(WORDS, ("E1",), (WORDS,)),),
 )
 SPEC = RunSpec("r1", "i1", Origin.MENTION, "rules", Mode.PROPOSE, CART, WORDS, "U1", ALERT, context=WORDS)
 INCIDENT = replace(opened("i1", "f1").event.incident, title=WORDS, summary=WORDS, group=WORDS, url=WORDS)  # type: ignore[union-attr]
@@ -90,6 +101,8 @@ SPOKEN: list[Event] = [
         ToolResult("c1", "kubernetes_get", True, WORDS, "E1", {"log": [WORDS]}, 5, arguments={"a": WORDS})
     ),
     DiagnosisConcluded(DIAGNOSIS),
+    SecondLookTaken("cheap", SecondLook("partly", WORDS), Usage(), 5),
+    AlertHeld(replace(ALERT, fingerprint="f2"), "p", Suppression.FLAPPING, NOON, "it repeats"),
     MessageWanted(
         "incident:i1", 1, "C1", "", WORDS, ({"type": "section", "text": WORDS},), attachments=({"t": WORDS},)
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from domain.actions import Mode, Target
 from domain.alerts import Incident, Severity
 from domain.decisions import Approval, Execution, ExecutionOutcome
-from domain.diagnosis import Confidence, Diagnosis, Evidence, Finding, Hypothesis
+from domain.diagnosis import Claim, Confidence, Diagnosis, Evidence, Finding, Hypothesis
 from domain.runs import Answer, Call, Origin, Run, RunOutcome, RunSpec, RunStatus, ToolCall, ToolResult, Usage
 from handlers import cards, kit
 from handlers.blocks import degrade, problems
@@ -51,8 +52,9 @@ def call_of(call_id: str = "c1", step: int = 0, **more: Any) -> Call:
 
 def diagnosis_of(text: str, count: int = 2) -> Diagnosis:
     evidence = tuple(Evidence(f"E{number}", text, text) for number in range(1, count + 1))
-    guesses = tuple(Hypothesis(text, text) for _ in range(count))
-    return Diagnosis(text, f"{text}!", Confidence.LIKELY, text, evidence, guesses, (text,) * count, text)
+    guesses = tuple(Hypothesis(text, text, ("E1",), ("E2",)) for _ in range(count))
+    claims = (Claim(text, ("E1",)), *(Claim(text, (), (text,) * count) for _ in range(count)))
+    return Diagnosis(text, f"{text}!", Confidence.LIKELY, text, evidence, guesses, (text,) * count, text, claims)
 
 
 def accepted(body: Body) -> None:
@@ -231,3 +233,25 @@ def test_every_model_answer_fits_its_type() -> None:
     run = run_of(answers=(Answer("x"),), findings=())
     assert "Asking gpt-5" in str(cards.progress(run))
     assert isinstance(incident_of(), Incident)
+
+
+def test_what_no_stored_evidence_carries_is_shown_as_only_said() -> None:
+    carried, invented, bare = (
+        Claim("It ran out of memory.", ("E1", "E2")),
+        Claim("Version 9.9.9 leaks.", ("E1",), ("9.9.9",)),
+        Claim("The weather was bad."),
+    )
+    found = Diagnosis("It crashes.", "…", Confidence.LIKELY, "m", claims=(carried, invented, bare))
+    said = json.dumps(cards.diagnosis(run_of(diagnosis=found)).blocks, ensure_ascii=False)
+    cause, _, only_said = said.partition("Said, and not carried by stored evidence")
+    assert "It ran out of memory. (E1, E2)" in cause
+    assert "9.9.9" not in cause
+    assert "Version 9.9.9 leaks. – in no result: 9.9.9" in only_said
+    assert "The weather was bad." in only_said
+
+
+def test_a_hypothesis_shows_what_speaks_for_and_against_it() -> None:
+    guess = Hypothesis("Frost", "look outside", ("E1", "E3"), ("E2",))
+    found = Diagnosis("It crashes.", "", Confidence.NOT_PROVEN, "m", hypotheses=(guess,))
+    said = json.dumps(cards.diagnosis(run_of(diagnosis=found)).blocks, ensure_ascii=False)
+    assert "Frost (for E1, E3; against E2) – check: look outside" in said
