@@ -30,7 +30,7 @@ from domain.decisions import SYSTEM
 from domain.errors import BadInput, PolicyError, SettingsError
 from domain.events import Draft, PolicyLoaded, PolicyRejected
 from domain.ports import Chat, Journal, Model
-from handlers import channels, intake, slack_app
+from handlers import channels, home, intake, slack_app
 from handlers.chat import SlackChat
 from handlers.directory import SlackDirectory
 from handlers.lane import Pace
@@ -44,7 +44,7 @@ from storage.journal import SqliteJournal, open_journal
 
 SWEEP_SECONDS = 5.0
 POLICY_SECONDS = 5.0
-WEEKLY_SECONDS = 900.0  # how often it is looked whether the week's message is due
+WEEKLY_SECONDS = 300.0  # how often it is looked whether the week's message is due
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,7 @@ async def running(
         if socket is not None:
             stack.push_async_callback(socket.close)
             await socket.start()
+        await stack.enter_async_context(home.kept_current(services))
         schedule.start()
         stack.callback(schedule.stop)
         _settle_memory()
@@ -133,9 +134,8 @@ def _weekly_job(
     async def tell() -> None:
         with suppress(PolicyError):  # a folder that cannot be read has a notice of its own
             files = read_folder(settings.agent_policy)
-            await weekly.tell(
-                opened.journal, services.chat, clock(), appointment, files, opened.toolbox.schemas, variables(settings)
-            )
+            known = (files, opened.toolbox.schemas, variables(settings))
+            await weekly.tell(opened.journal, services.chat, services.draw, clock(), appointment, *known)
 
     yield Job("weekly message", WEEKLY_SECONDS, tell, appointment)
 
@@ -167,7 +167,7 @@ def _wire(
     channel = opened.channels.get(settings.agent_channel, "")
     redact: Callable[[str], str] = partial(_redacted, opened.redactor)
     sender = Sender(opened.journal, opened.slack.posting, pace=pace)
-    chat = SlackChat(opened.journal, sender, channel, redact)
+    chat = SlackChat(opened.journal, sender, channel, redact, home=opened.slack.identity.url)
     directory = SlackDirectory(opened.slack.reading, opened.slack.identity.team_id)
     rules = Rules()
 

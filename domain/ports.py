@@ -16,6 +16,7 @@ from domain.decisions import Approval, Check
 from domain.events import Draft, Envelope, PayloadReceived
 from domain.feedback import FeedbackGiven, Quality
 from domain.noise import Held, MaintenanceWindow
+from domain.report import Head, Report
 from domain.runs import Answer, Run, RunOutcome, RunSpec, RunStatus
 from domain.work import Rollup
 
@@ -187,6 +188,10 @@ class Journal(Protocol):
         """One outbox row."""
         ...
 
+    async def newest_message(self, kind: str) -> Message | None:
+        """The outbox row whose key comes last among those of a kind: `weekly` for `weekly:2026-W48`."""
+        ...
+
     async def unsent(self) -> Sequence[Message]:
         """Outbox rows whose wanted revision Slack does not have and that have not failed for good."""
         ...
@@ -209,6 +214,10 @@ class Journal(Protocol):
 
     async def feedback(self, run_id: str, user: str) -> FeedbackGiven | None:
         """The word of one person on one run's diagnosis that stands."""
+        ...
+
+    async def head(self) -> Head | None:
+        """The last event, and what is signed and anchored; None for an empty journal."""
         ...
 
     async def quality(self, since: datetime, until: datetime) -> Quality:
@@ -435,6 +444,13 @@ class Chat(Protocol):
 
     async def review_wanted(self, glass: BreakGlass, mentions: Sequence[str], day: int) -> None:
         """Ask for the review of a break-glass; said once per day (0 is when it closed)."""
+        ...
+
+    async def weekly(self, report: Report, chart: bytes, *, patient: bool) -> None:
+        """The weekly message, with its chart (PNG; empty: without one); said once per week, whichever service says it.
+
+        Raises ChatError where Slack does not take the chart now and `patient` says that the message may wait for it.
+        """
         ...
 
     async def notice(self, incident_id: str, key: str, text: str) -> None:

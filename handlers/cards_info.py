@@ -1,4 +1,4 @@
-"""What commands and App Home show: help, status, incidents, runs, figures. Pure."""
+"""What commands answer: help, status, incidents, runs. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from domain.alerts import Incident, Severity
 from domain.decisions import Approval
 from domain.plane import Status
 from domain.ports import RunRow
-from domain.work import Rollup
 from handlers import kit
 from handlers.blocks import escape
 from handlers.cards_approval import title_of, word_of
@@ -45,7 +44,7 @@ _MODES = {
     Mode.PROPOSE: "*propose*: every change asks a person",
     Mode.ACT: "*act*: policy decides what asks",
 }
-_LIGHTS = {Severity.CRITICAL: "🔴", Severity.WARNING: "🟡", Severity.INFO: "🔵"}
+LIGHTS = {Severity.CRITICAL: "🔴", Severity.WARNING: "🟡", Severity.INFO: "🔵"}
 _MOST = 12
 
 
@@ -118,7 +117,7 @@ def incidents(found: Sequence[Incident]) -> Body:
 
 def _incident_rows(found: Sequence[Incident]) -> Iterator[Block]:
     for one in found[:_MOST]:
-        light = _LIGHTS[one.severity] if one.open else "✅"
+        light = LIGHTS[one.severity] if one.open else "✅"
         where = f" in {kit.room(one.channel)}" if one.channel else ""
         state = f"open since {kit.when(one.opened_at)}"
         if one.resolved_at:
@@ -142,94 +141,9 @@ def _run_row(row: RunRow) -> str:
     return f"{kit.code(row.spec.id, 40)} {how}, {what}, {kit.when(row.started_at)}"
 
 
-# --- figures ----------------------------------------------------------------------------------------------------------
-
-
-def roi(week: Rollup) -> Body:
-    """The figures of a period: measured apart from estimated, and what went wrong with what went right."""
-    since, until = kit.when(week.since, "{date_short}"), kit.when(week.until, "{date_short}")
-    counted, measured = week.counted, week.measured
-    tokens = sum(group.tokens for group in week.by_kind)
-    changes = kit.plural(counted.executions.n, "execution")
-    text = f"{kit.plural(counted.incidents.n, 'incident')}, {changes}: {counted.verified.n} verified"
-    return Body(
-        text,
-        (
-            kit.header("What the agent's work was worth"),
-            kit.context(f"{since} to {until}, from {kit.plural(week.n, 'piece')} of work"),
-            kit.fields(list(_measured(week))),
-            kit.context(_outcomes(week)),
-            kit.context(
-                f"*Estimated*: {_net(week)} of manual work saved, net, from the stated baselines. "
-                f"*Cost*: {_money(week)}, {tokens:,} tokens, "
-                f"{kit.duration((measured.people.value or 0) / 1000)} from cards shown to votes."
-            ),
-        ),
-    )
-
-
-def _measured(week: Rollup) -> Iterator[tuple[str, str]]:
-    counted, measured = week.counted, week.measured
-    yield "Incidents", f"{counted.incidents.n} from {kit.plural(counted.alerts.n, 'alert')}"
-    yield "Executions", f"{counted.verified.n} verified, {counted.failed.n} failed, of {counted.executions.n}"
-    yield "First finding", _median(measured.to_first_finding.value)
-    yield "Diagnosis", _median(measured.to_diagnosis.value)
-    yield "Approval", _median(measured.to_approval.value)
-    yield "Verified fix", _median(measured.to_verified.value)
-
-
-def _median(milliseconds: int | None) -> str:
-    if milliseconds is None:
-        return "–"
-    return f"{milliseconds} ms median" if milliseconds < 1000 else f"{kit.duration(milliseconds / 1000)} median"
-
-
-def _outcomes(week: Rollup) -> str:
-    parts = [f"{group.n} {kit.safe(group.name.replace('_', ' '), 40)}" for group in week.by_outcome]
-    return "*Outcomes*: " + (", ".join(parts) or "none yet")
-
-
-def _money(week: Rollup) -> str:
-    cost = week.measured.model_cost.value
-    return "model cost unknown" if cost is None else f"${cost / 1_000_000:.2f}"
-
-
-def _net(week: Rollup) -> str:
-    seconds = week.estimated.net.value or 0
-    return f"{'−' if seconds < 0 else ''}{kit.duration(abs(seconds))}"
-
-
-# --- App Home ---------------------------------------------------------------------------------------------------------
-
-
-def home(now: Status) -> Block:
-    """App Home: four figures, what waits, what is open."""
-    return {"type": "home", "blocks": list(_home_blocks(now))[:100]}
-
-
-def _home_blocks(now: Status) -> Iterator[Block]:
-    yield kit.header("Agent")
-    yield from status_lines(now)
-    yield kit.fields(list(_four_figures(now)))
-    yield {"type": "divider"}
-    yield kit.section(f"*Waiting for a vote* ({len(now.pending)})")
-    yield from _waiting(now.pending) if now.pending else iter([kit.context("Nothing waits.")])
-    yield {"type": "divider"}
-    yield kit.section(f"*Open incidents* ({len(now.open_incidents)})")
-    yield from _incident_rows(now.open_incidents) if now.open_incidents else iter([kit.context("All quiet.")])
-
-
 def status_lines(now: Status) -> Iterator[Block]:
     """The mode, and what is not as it should be."""
     paused = f"⏸️ *Paused*: {kit.safe(now.paused, 200)}. " if now.paused else ""
     yield kit.context(f"{paused}{_MODES[now.mode]}. Model {kit.code(now.model, 60)}.")
     yield from _policy_problems(now)
     yield from _brakes(now)
-
-
-def _four_figures(now: Status) -> Iterator[tuple[str, str]]:
-    week = now.week
-    yield "Incidents this week", str(week.counted.incidents.n) if week else "–"
-    yield "Time to diagnosis", _median(week.measured.to_diagnosis.value) if week else "–"
-    yield "Verified fixes", f"{week.counted.verified.n} of {week.counted.executions.n}" if week else "–"
-    yield "Cost", _money(week) if week else "–"

@@ -14,15 +14,19 @@ from domain.alerts import Incident
 from domain.authority import BreakGlass
 from domain.canonical import digest_of, plain
 from domain.decisions import SYSTEM, Approval
+from domain.errors import ChatError
 from domain.events import Draft, MessageWanted, PictureSent, PictureWanted
 from domain.messages import CARD
 from domain.ports import Journal, Message
+from domain.report import Report
 from domain.runs import Origin, Run, RunSpec
 from handlers import cards, cards_authority
 from handlers.blocks import degrade, fit, problems
 from handlers.cards_approval import approval as approval_card, call_to
 from handlers.cards_batch import batch as batch_card
+from handlers.cards_week import headline, weekly
 from handlers.kit import Block, Body
+from handlers.links import cases, threads
 
 # Lower goes first: the incident's message carries the thread, then what a person must decide, then results, then progress.
 ROOT, APPROVAL, RESULT, PROGRESS = 0, 1, 3, 7
@@ -34,7 +38,7 @@ class Lanes(Protocol):
     """What the Chat needs of the sender."""
 
     async def picture(self, name: str, alt_text: str, content: bytes) -> str:
-        """Hand a picture to Slack; its id. Raises ChatError."""
+        """Hand a picture to Slack; its id, or empty where Slack refuses it for good. Raises ChatError."""
         ...
 
     def wake(self, key: str, channel: str, priority: int) -> None:
@@ -47,7 +51,8 @@ class Lanes(Protocol):
 class SlackChat:
     """Slack as the core sees it. Every call is durable when it returns and changes nothing when nothing changed.
 
-    `channel` is where incidents open that name none; `redact` takes secrets out of text; `hosts` may be linked to.
+    `channel` is where incidents open that name none; `redact` takes secrets out of text; `hosts` may be linked to; `home` is
+    the workspace's own address.
     """
 
     def __init__(
@@ -57,12 +62,14 @@ class SlackChat:
         channel: str,
         redact: Callable[[str], str],
         hosts: frozenset[str] = frozenset(),
+        home: str = "",
     ) -> None:
         self._journal = journal
         self._lanes = lanes
         self._channel = channel
         self._redact = redact
         self._hosts = hosts
+        self._home = home
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def incident(self, incident: Incident, *, status: str = "") -> None:
@@ -127,17 +134,34 @@ class SlackChat:
                 incident_id=glass.incident_id,
             )
 
+    async def weekly(self, report: Report, chart: bytes, *, patient: bool) -> None:
+        """The weekly message. Raises ChatError where Slack does not take the chart now and the message may wait for it."""
+        key, picture = report.week.key, ""
+        try:
+            if chart:
+                picture = await self.picture(key, f"{key.partition(':')[2]}.png", headline(report.rollup), chart)
+        except ChatError:
+            if patient:
+                raise
+        links = await threads(self._journal, self._home, cases(report))
+        body = weekly(report, links, picture)
+        await self.want(key, body, channel=self._channel, priority=RESULT, shared_since=report.week.due)
+
     async def notice(self, incident_id: str, key: str, text: str) -> None:
         """A short sentence in the incident's thread, said once per key."""
         await self._in_thread(f"notice:{incident_id}:{key}", cards.notice(text), incident_id, RESULT)
 
     async def picture(self, key: str, name: str, alt_text: str, content: bytes) -> str:
-        """Slack's id of a PNG that the message `key` is going to show. Raises ChatError, whose code is Slack's word."""
+        """Slack's id of a PNG that the message `key` is going to show; empty where Slack refuses it for good.
+
+        Raises ChatError where Slack may take it later.
+        """
         digest = sha256(content).hexdigest()
         encoded = b64encode(content).decode()
         await self._journal.append(Draft(PictureWanted(key, name, alt_text, digest, encoded), SYSTEM))
         file_id = await self._lanes.picture(name, alt_text, content)
-        await self._journal.append(Draft(PictureSent(key, digest, file_id), SYSTEM))
+        if file_id:
+            await self._journal.append(Draft(PictureSent(key, digest, file_id), SYSTEM))
         return file_id
 
     async def _in_thread(

@@ -16,7 +16,7 @@ from domain.actions import Mode
 from domain.errors import AgentError, BadInput, ChatError, JournalError
 from domain.plane import Question, Receipt
 from domain.runs import Origin
-from handlers import authority, cards_info, kit
+from handlers import authority, cards_figures, cards_info, kit
 from handlers.approvals import explained
 from handlers.chat import progress_key, root_key, settle
 from handlers.kit import Body
@@ -122,7 +122,9 @@ async def _policy(services: Services, body: Payload, rest: str) -> Body:
 
 async def _roi(services: Services, body: Payload, rest: str) -> Body:
     until = datetime.now(UTC)
-    return cards_info.roi(await services.journal.rollup(until - period(rest or "7d"), until))
+    rollup = await services.journal.rollup(until - period(rest or "7d"), until)
+    waiting = len(await services.journal.approvals(pending=True, limit=1000))
+    return cards_figures.roi(rollup, waiting)
 
 
 async def _diagnose(services: Services, body: Payload, rest: str) -> Body:

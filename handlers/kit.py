@@ -80,6 +80,14 @@ def room(channel_id: str) -> str:
     return f"<#{channel_id}>" if _CHANNEL.fullmatch(channel_id) else code(channel_id)
 
 
+def permalink(home: str, channel: str, ts: str, thread_ts: str = "") -> str:
+    """The address of a message, as Slack's own links are; `home` is the workspace's. Empty where it stands nowhere."""
+    if not (home and channel and ts):
+        return ""
+    within = f"?thread_ts={thread_ts}&cid={channel}" if thread_ts not in ("", ts) else ""
+    return f"{home.rstrip('/')}/archives/{channel}/p{ts.replace('.', '')}{within}"
+
+
 def duration(seconds: float) -> str:
     """12 s, 4 min, 2 h 5 min, 3 d."""
     whole = max(0, round(seconds))

@@ -18,7 +18,7 @@ from domain.ports import Journal, Message
 from handlers.chat import PROGRESS
 from handlers.lane import Item, Lane, Pace, now
 from handlers.outgoing import Outgoing
-from handlers.slack_errors import FAILURES, Refusal, Trouble, code_of, understand
+from handlers.slack_errors import FAILURES, Refusal, Trouble, understand
 from handlers.standing import Place
 
 log = logging.getLogger("agent.slack.sender")
@@ -66,12 +66,19 @@ class Sender:
         self._out.streams.watched_by(key, user)
 
     async def picture(self, name: str, alt_text: str, content: bytes) -> str:
-        """Hand a picture to Slack, for messages to show; its id. Raises ChatError, whose code is Slack's word."""
+        """Hand a picture to Slack, for messages to show; its id, or empty where Slack refuses it for good.
+
+        Raises ChatError where it may be taken later.
+        """
         try:
             return await self._out.picture(name, alt_text, content)
         except FAILURES as error:
-            code = code_of(error)
-            raise ChatError(f"Slack did not take the picture {name} ({code}).", code=code) from error
+            refusal = understand(error)
+            sentence = f"Slack did not take the picture {name} ({refusal.code})."
+            if refusal.trouble in (Trouble.BUSY, Trouble.UNSURE):
+                raise ChatError(sentence, code=refusal.code) from error
+        log.warning("%s Its message goes without it; missing_scope means files:write.", sentence)
+        return ""
 
     def problems(self) -> tuple[str, ...]:
         """Why messages stand still, one sentence each; empty when all is well."""

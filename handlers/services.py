@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -17,6 +17,7 @@ from domain.errors import AgentError, Conflict, JournalError
 from domain.events import Draft, PayloadHandled, SurfaceShown
 from domain.plane import ControlPlane
 from domain.ports import Chat, Journal
+from domain.work import Rollup
 from handlers import kit
 from handlers.chat import settle
 from handlers.directory import SlackDirectory
@@ -24,6 +25,7 @@ from handlers.kit import Body
 from handlers.payloads import key_of, where
 from handlers.sender import Sender
 from handlers.slack_errors import FAILURES, code_of, log
+from handlers.visitors import Visitors
 from handlers.work import Job, Work
 
 REPLAYED: ContextVar[str] = ContextVar("replayed", default="")
@@ -41,6 +43,11 @@ class Identity:
     team: str = ""
     url: str = ""
     scopes: tuple[str, ...] = ()
+
+
+async def undrawn(_: Rollup) -> bytes:
+    """No chart."""
+    return b""
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,9 @@ class Services:
     redact: Callable[[str], str]
     channel: str = ""
     watched: tuple[str, ...] = ()
+    draw: Callable[[Rollup], Awaitable[bytes]] = undrawn
     work: Work = field(default_factory=Work)
+    visitors: Visitors = field(default_factory=Visitors)
 
     def do(self, lane: str, ts: str, payload: Mapping[str, Any], job: Job, *, urgent: bool = False) -> None:
         """Run `job` after its ack, in the lane's order; the person who caused it hears of a failure."""

@@ -22,8 +22,9 @@ from domain.events import Envelope, Event, PayloadReceived
 from domain.feedback import FeedbackGiven, Quality
 from domain.noise import Held, MaintenanceWindow
 from domain.ports import Message, RunRow
+from domain.report import Head, Mishap
 from domain.work import Drill, Rollup
-from storage import brakes, decisions, drills, feedback, rollups, rows
+from storage import brakes, decisions, drills, feedback, report, rollups, rows
 from storage.database import Connection, check, looking_at, projections, read_only, scripts, sentence, workspaces
 from storage.views import ENVELOPE, current, envelope
 
@@ -228,6 +229,11 @@ class Reader:
         """One outbox row."""
         return _first(await self._messages(" AND key = ?", key))
 
+    async def newest_message(self, kind: str) -> Message | None:
+        """The outbox row whose key comes last among those of a kind: `weekly` for `weekly:2026-W48`."""
+        where = " AND key >= ? AND key < ? ORDER BY key DESC LIMIT 1"
+        return _first(await self._messages(where, f"{kind}:", f"{kind};"))
+
     async def unsent(self) -> Sequence[Message]:
         """Outbox rows whose wanted revision Slack does not have and that have not failed for good, in sending order."""
         return await self._messages(" AND revision > sent_revision AND failed = '' ORDER BY priority, seq")
@@ -265,6 +271,18 @@ class Reader:
     async def drill(self, figure: str, since: datetime, until: datetime) -> Drill:
         """One figure of that period with the events behind it. Raises BadInput for a name that there is not."""
         return await self._read(lambda db: drills.drill(db, self._workspace, figure, since, until))
+
+    async def mishaps(self, since: datetime, until: datetime) -> Sequence[Mishap]:
+        """The changes begun in a period that went wrong or were taken back, newest first."""
+        return await self._read(lambda db: report.mishaps(db, self._workspace, since, until))
+
+    async def broken(self, since: datetime, until: datetime) -> int:
+        """How many runs ended with an error in a period."""
+        return await self._read(lambda db: report.broken(db, self._workspace, since, until))
+
+    async def head(self) -> Head | None:
+        """The last event, and what is signed and anchored; None for an empty journal."""
+        return await self._read(lambda db: report.head(db, self._workspace))
 
     async def count_decisions(self, since: datetime) -> int:
         """How many decisions were recorded from then on."""

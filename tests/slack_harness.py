@@ -106,7 +106,7 @@ async def running(
 async def _assemble(w: Workspace, journal: SqliteJournal, http: ClientSession, ops: str, bots: bool, pace: Pace) -> Bot:
     connection = await connect(w.bot_token, w.api_url, http)
     sender = Sender(journal, connection.posting, pace=pace, ops_channel=w.channel(ops) if ops else "")
-    chat = SlackChat(journal, sender, w.channel("incidents"), redact)
+    chat = SlackChat(journal, sender, w.channel("incidents"), redact, home=connection.identity.url)
     directory = SlackDirectory(connection.reading, w.team_id)
     allowed = {w.channel("alerts"): ["B07ALERTMG1"]} if bots else {}
     plane = FakePlane(journal, chat, directory, bots=allowed)

@@ -134,9 +134,7 @@ async def failures(bot: Bot) -> list[Any]:
 async def test_a_picture_is_in_the_journal_before_slack_has_it(tmp_path: Path) -> None:
     async with running(tmp_path) as bot:
         bot.w.faults.fail("files.getUploadURLExternal", times=1, kind="missing_scope")
-        with pytest.raises(ChatError, match="missing_scope") as refused:
-            await bot.chat.picture(KEY, "week.png", "Nine of ten fixes held", PNG)
-        assert refused.value.code == "missing_scope"
+        assert await bot.chat.picture(KEY, "week.png", "Nine of ten fixes held", PNG) == ""
         file_id = await bot.chat.picture(KEY, "week.png", "Nine of ten fixes held", PNG)
         events = [each.event for each in await bot.journal.since(0)]
         wanted = [event for event in events if isinstance(event, PictureWanted)]
@@ -146,6 +144,15 @@ async def test_a_picture_is_in_the_journal_before_slack_has_it(tmp_path: Path) -
         [file] = bot.w.files()
         assert (file["content"], file["alt_txt"]) == (PNG, "Nine of ten fixes held")
         assert bot.in_channel() == [], "a picture alone stands nowhere"
+
+
+@pytest.mark.parametrize("kind", ["429", "500"])
+async def test_a_picture_that_slack_may_take_later_is_an_error_until_then(tmp_path: Path, kind: str) -> None:
+    async with running(tmp_path) as bot:
+        bot.w.faults.fail("files.completeUploadExternal", times=1, kind=kind)
+        with pytest.raises(ChatError, match=r"did not take the picture week\.png"):
+            await bot.chat.picture(KEY, "week.png", "Nine of ten fixes held", PNG)
+        assert await bot.chat.picture(KEY, "week.png", "Nine of ten fixes held", PNG)
 
 
 async def test_a_message_waits_until_slack_has_processed_its_picture(tmp_path: Path) -> None:

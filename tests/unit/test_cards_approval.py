@@ -25,12 +25,11 @@ from domain.decisions import (
 from domain.plane import Status
 from domain.ports import RunRow
 from domain.runs import Origin, RunSpec, RunStatus
-from handlers import cards_info, dialogs
+from handlers import cards_home, cards_info, dialogs
 from handlers.blocks import problems, view_problems
 from handlers.cards_approval import approval as card, call_to, title_of, value_of, word_of
 from tests.slack_harness import CHECKOUT, action_of, incident_of, request_of
 from tests.unit.test_cards import NASTY, accepted, tame
-from tests.unit.worth_samples import group, rollup_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MARA = Vote("U07MARA0001", Verdict.APPROVE, NOON, name="Mara")
@@ -225,11 +224,18 @@ def test_dialogs_and_home_of_any_text_are_valid_views(text: str) -> None:
     request = request_of(action=action_of(arguments={"name": text, "many": {"x": text}}, target=Target(name=text)))
     assert view_problems(dialogs.reason(request, Verdict.DENY, "d" * 64, "C1", "1.2")) == []
     assert view_problems(dialogs.edit(request, "C1", "1.2")) == []
-    assert view_problems(dialogs.wrong("r1")) == []
     status = status_of(paused=text, model=text, policy_problems=(text,) * 3)
     incidents = tuple(incident_of(title=text, channel="C07ALERTS01") for _ in range(40))
     pending = (Approval(request),) * 30
-    assert view_problems(cards_info.home(replace(status, open_incidents=incidents, pending=pending))) == []
+    assert (
+        view_problems(
+            cards_home.home(
+                replace(status, open_incidents=incidents, pending=pending),
+                {one.id: "https://acme.slack.com/x" for one in incidents},
+            )
+        )
+        == []
+    )
     body = cards_info.status(replace(status, open_incidents=incidents, pending=pending))
     assert problems(list(body.blocks)) == []
     tame(body)
@@ -267,25 +273,3 @@ def test_help_names_every_command_and_a_run_list_is_one_line_each() -> None:
     accepted(cards_info.runs([]))
     accepted(cards_info.incidents([]))
     accepted(cards_info.incidents([incident_of(channel="C07ALERTS01")] * 30))
-
-
-def test_the_weekly_figures_keep_measured_and_estimated_apart() -> None:
-    week = rollup_of(
-        by_kind=(group("remediation", 2, credited=3, charged=1, tokens=10_000),),
-        by_outcome=(group("accepted", 3), group("failed", 1)),
-        attention_s=130, people=130_000, model_cost=230_000, incidents=4, alerts=31, executions=2, verified=1, failed=1,
-        to_first_finding=900, to_diagnosis=14_000, to_approval=61_000, work=5,
-    )  # fmt: skip
-    body = cards_info.roi(week)
-    accepted(body)
-    said = str(body.blocks)
-    for part in (
-        "4 from 31 alerts",
-        "1 verified, 1 failed, of 2",
-        "900 ms median",
-        "*Estimated*: 1 h 7 min",
-        "$0.23",
-        "1 failed",
-    ):
-        assert part in said
-    assert view_problems(cards_info.home(replace(status_of(), week=week))) == []
