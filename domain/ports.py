@@ -18,7 +18,7 @@ from domain.feedback import FeedbackGiven, Quality
 from domain.noise import Held, MaintenanceWindow
 from domain.report import Head, Report
 from domain.runs import Answer, Run, RunOutcome, RunSpec, RunStatus
-from domain.work import Rollup
+from domain.work import Drill, Rollup
 
 # --- the journal ------------------------------------------------------------------------------------------------------
 
@@ -210,6 +210,10 @@ class Journal(Protocol):
 
     async def rollup(self, since: datetime, until: datetime) -> Rollup:
         """What the work of a period cost and saved."""
+        ...
+
+    async def drill(self, figure: str, since: datetime, until: datetime) -> Drill:
+        """One figure of a period with the events behind it. Raises BadInput for a name that there is not."""
         ...
 
     async def feedback(self, run_id: str, user: str) -> FeedbackGiven | None:
@@ -444,6 +448,13 @@ class Chat(Protocol):
 
     async def review_wanted(self, glass: BreakGlass, mentions: Sequence[str], day: int) -> None:
         """Ask for the review of a break-glass; said once per day (0 is when it closed)."""
+        ...
+
+    async def picture(self, key: str, name: str, alt_text: str, content: bytes) -> str:
+        """Slack's id of a PNG that the message `key` is going to show; empty where Slack refuses it for good.
+
+        Raises ChatError where Slack may take it later.
+        """
         ...
 
     async def weekly(self, report: Report, chart: bytes, *, patient: bool) -> None:

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from domain.errors import BadInput
+from domain.figures import SHAPES
 from domain.work import Basis, Drill, Figure, Group, Rollup, Row
 from handlers import kit
 from handlers.kit import Block, Body
 
 ROWS = "figures.rows"
+SHOWN = frozenset(
+    {
+        *("alerts", "incidents", "repeated", "grouped", "executions", "verified", "failed", "reverted", "held_share"),
+        *("to_first_finding", "to_diagnosis", "to_verified", "wait_p50", "people", "model_cost"),
+        *("attention", "replaced", "charged", "net"),
+    }
+)
+"""The figures that the weekly message rests on; its menu has no room for all of them."""
+
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 _SERVICES = 6  # of them in the table
-_MOST_ROWS = 20
+MOST_ROWS = 20
 _KINDS = {
     "diagnosis": "Diagnosis",
     "remediation": "Remediation",
@@ -160,30 +171,30 @@ def picture(file_id: str, alt_text: str, title: str = "") -> Block:
     return block | {"title": kit.plain(title, 200)} if title else block
 
 
-def asking(rollup: Rollup) -> Block:
-    """A menu of every figure that rests on rows; what is chosen is answered to that person alone."""
-    period = f"{rollup.since.timestamp():.6f} {rollup.until.timestamp():.6f}"
+def asking(rollup: Rollup, names: frozenset[str] = SHOWN) -> Block:
+    """A menu of figures; the rows behind the one that is chosen are shown to that person alone."""
+    period = " ".join(str((moment - _EPOCH) // _MICROSECOND) for moment in (rollup.since, rollup.until))
     groups = [
         {
             "label": kit.plain(basis.value.capitalize(), 75),
             "options": [
                 {"text": kit.plain(figure.title, 75), "value": f"{figure.name} {period}"}
                 for figure in rollup.figures
-                if figure.basis is basis
+                if figure.basis is basis and figure.name in names
             ],
         }
         for basis in Basis
     ]
     menu = {"type": "static_select", "action_id": ROWS, "placeholder": kit.plain("Show the rows behind…", 75)}
-    return kit.actions(menu | {"option_groups": [group for group in groups if group["options"]]})
+    return kit.actions(menu | {"option_groups": groups})
 
 
 def asked(value: str) -> tuple[str, datetime, datetime]:
     """The figure and the period that an option of `asking` names. Raises BadInput."""
     name, _, period = value.partition(" ")
     try:
-        since, until = (datetime.fromtimestamp(float(moment), UTC) for moment in period.split(" "))
-    except (ValueError, OverflowError, OSError) as error:
+        since, until = (_EPOCH + int(part) * _MICROSECOND for part in period.split(" "))
+    except (ValueError, OverflowError) as error:
         raise BadInput("This figure is not known here any more. Ask again with /agent roi.") from error
     return name, since, until
 
@@ -191,24 +202,28 @@ def asked(value: str) -> tuple[str, datetime, datetime]:
 # --- whole answers ----------------------------------------------------------------------------------------------------
 
 
+def summary(rollup: Rollup) -> str:
+    """The period in one line."""
+    counted = rollup.counted
+    changes = (
+        f"{kit.plural(counted.executions.n, 'change')}, {counted.verified.n} verified, {counted.failed.n} went wrong"
+    )
+    return f"{kit.plural(counted.incidents.n, 'incident')} from {kit.plural(counted.alerts.n, 'alert')}; {changes}"
+
+
 def roi(rollup: Rollup, waiting: int, chart: str = "") -> Body:
     """The figures of a period, for one person."""
-    counted = rollup.counted
-    since, until = kit.when(rollup.since, "{date_short}"), kit.when(rollup.until, "{date_short}")
-    text = (
-        f"{kit.plural(counted.incidents.n, 'incident')}, {kit.plural(counted.executions.n, 'change')}: "
-        f"{counted.verified.n} verified, {counted.failed.n} went wrong"
-    )
+    since, until, text = kit.when(rollup.since, "{date_short}"), kit.when(rollup.until, "{date_short}"), summary(rollup)
     blocks = [
         kit.header("What the agent's work was worth"),
-        kit.context(f"{since} to {until}, from {kit.plural(rollup.n, 'piece')} of work"),
+        kit.context(f"{since} to {until}, {kit.plural(rollup.n, 'piece')} of work"),
         *([picture(chart, text)] if chart else []),
         kit.context("*Measured*. Times are medians; n is how many each rests on"),
         measured(rollup, waiting),
         kit.context("*Estimated*, from baselines"),
         *estimated(rollup),
         *([table(rollup)] if rollup.n else []),
-        asking(rollup),
+        asking(rollup, frozenset(SHAPES)),
     ]
     return Body(text, kit.within(blocks))
 
@@ -221,14 +236,16 @@ def rows(drill: Drill, links: Mapping[str, str]) -> Body:
         kit.section(f"*{kit.safe(figure.title, 100)}*  {kit.safe(said(figure), 100)}"),
         kit.context(f"{figure.basis.value.capitalize()}: {kit.safe(figure.method, 300)}"),
     ]
-    shown = found[-_MOST_ROWS:][::-1]
+    shown = found[-MOST_ROWS:][::-1]
     lines = [_line(row, figure.unit, links) for row in shown]
     blocks += [kit.section("\n".join(lines[start : start + 10])) for start in range(0, len(lines), 10)]
     if not found:
         blocks.append(kit.context("No rows: nothing of the kind happened in this period."))
     if len(found) > len(shown):
         blocks.append(
-            kit.context(f"The newest {len(shown)} of {len(found):,}. `personal-agent roi --figure` lists them all.")
+            kit.context(
+                f"The newest {len(shown)} of {len(found):,}. `personal-agent roi --figure {figure.name}` lists all."
+            )
         )
     return Body(kit.safe(title, 200), kit.within(blocks))
 

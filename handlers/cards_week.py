@@ -23,7 +23,8 @@ Links = Mapping[str, str]
 def weekly(report: Report, links: Links, chart: str = "") -> Body:
     """The message; `chart` is Slack's id of the picture, `links` the threads of incidents and runs by their ids."""
     line = headline(report.rollup)
-    return Body(f"{period(report.week)}: {line}", kit.within(_blocks(report, links, line, chart)))
+    blocks = kit.within(_blocks(report, links, line, chart), 45)
+    return Body(f"{period(report.week)}: {line}", (*blocks, *_foot(report)))
 
 
 def headline(rollup: Rollup) -> str:
@@ -70,7 +71,12 @@ def _blocks(report: Report, links: Links, line: str, chart: str) -> Iterator[Blo
     yield kit.section(f"*Noise kept away*\n{_noise(rollup)}")
     yield kit.section("*Diagnoses rated*\n" + "\n".join(_quality(report.quality, links)))
     yield from _suggestions(report.suggestions)
+
+
+def _foot(report: Report) -> Iterator[Block]:
+    """Never cut off, whatever is above."""
     yield {"type": "divider"}
+    yield cards_figures.asking(report.rollup)
     if report.head:
         yield kit.context(_head(report.head))
 

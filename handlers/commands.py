@@ -7,7 +7,7 @@ import json
 import re
 import shlex
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
@@ -16,7 +16,7 @@ from domain.actions import Mode
 from domain.errors import AgentError, BadInput, ChatError, JournalError
 from domain.plane import Question, Receipt
 from domain.runs import Origin
-from handlers import authority, cards_figures, cards_info, kit
+from handlers import authority, cards_info, figures, kit
 from handlers.approvals import explained
 from handlers.chat import progress_key, root_key, settle
 from handlers.kit import Body
@@ -121,10 +121,7 @@ async def _policy(services: Services, body: Payload, rest: str) -> Body:
 
 
 async def _roi(services: Services, body: Payload, rest: str) -> Body:
-    until = datetime.now(UTC)
-    rollup = await services.journal.rollup(until - period(rest or "7d"), until)
-    waiting = len(await services.journal.approvals(pending=True, limit=1000))
-    return cards_figures.roi(rollup, waiting)
+    return await figures.roi(services, body, period(rest or "7d"))
 
 
 async def _diagnose(services: Services, body: Payload, rest: str) -> Body:

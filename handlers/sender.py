@@ -221,7 +221,8 @@ class Sender:
         trouble = refusal.trouble
         final = trouble in (Trouble.REFUSED, Trouble.BLOCKS)
         await self._journal.append(Draft(MessageFailed(row.key, row.revision, refusal.code, final), SYSTEM))
-        log.warning("Slack did not take %s: %s", row.key, refusal.code)
+        if trouble is not Trouble.PICTURE:
+            log.warning("Slack did not take %s: %s", row.key, refusal.code)
         if final:
             lane.done(item)
         elif trouble is Trouble.PICTURE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -19,9 +20,10 @@ from domain.plane import ControlPlane
 from domain.ports import Chat, Journal
 from domain.work import Rollup
 from handlers import kit
+from handlers.blocks import degrade
 from handlers.chat import settle
 from handlers.directory import SlackDirectory
-from handlers.kit import Body
+from handlers.kit import Block, Body
 from handlers.payloads import key_of, where
 from handlers.sender import Sender
 from handlers.slack_errors import FAILURES, code_of, log
@@ -30,6 +32,10 @@ from handlers.work import Job, Work
 
 REPLAYED: ContextVar[str] = ContextVar("replayed", default="")
 """The inbox key of the recorded payload that is being handled again; empty for what comes from Slack."""
+
+
+_PICTURE_WAITS_S = (0.5, 1.0, 2.0, 4.0)
+"""An answer that shows a picture is sent again after these, while Slack has not processed it; then in words."""
 
 
 @dataclass(frozen=True)
@@ -124,15 +130,27 @@ class Services:
         if not url:
             log.info("nobody could be told: %s", why)
             return
-        hook = AsyncWebhookClient(url)
-        try:
-            await hook.send(**content, response_type="ephemeral", replace_original=False)
-        except FAILURES as error:
-            log.info("the response URL failed: %s", code_of(error))
+        hook, blocks = AsyncWebhookClient(url), list(content["blocks"])
+        waits = _PICTURE_WAITS_S if any("slack_file" in block for block in blocks) else ()
+        for wait in (*waits, 0.0):
+            problem = await _sent(hook, str(content["text"]), blocks if wait or not waits else degrade(blocks))
+            if not problem:
+                return
+            await asyncio.sleep(wait)
+        log.info("the response URL failed: %s", problem)
 
     async def shown(self, surface: str, user: str, channel: str, content: Mapping[str, Any]) -> None:
         """Record what one person is about to see."""
         await self.journal.append(Draft(SurfaceShown(surface, user, channel, content), SYSTEM))
+
+
+async def _sent(hook: AsyncWebhookClient, text: str, blocks: list[Block]) -> str:
+    """Send it to the one person; what went wrong, empty where nothing did."""
+    try:
+        answer = await hook.send(text=text, blocks=blocks, response_type="ephemeral", replace_original=False)
+    except FAILURES as error:
+        return code_of(error)
+    return "" if answer.status_code == 200 else f"HTTP {answer.status_code} {answer.body[:200]}"
 
 
 def failure(error: BaseException) -> str:

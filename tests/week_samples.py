@@ -93,12 +93,10 @@ WEEK = (
 )  # fmt: skip
 
 
-async def lived(
-    journal: SqliteJournal, clock: Clock, stories: tuple[Story, ...] = WEEK, channel: str = "C07INCIDNT1"
-) -> None:
-    """The stories, each at its time; every incident has a thread in `channel`, and ends resolved."""
-    begins = MONDAY - timedelta(days=7, hours=9)
-    for number, story in enumerate(stories, 1):
+async def lived(journal: SqliteJournal, clock: Clock, monday: datetime = MONDAY, channel: str = "C07INCIDNT1") -> None:
+    """The week before that Monday; every incident has a thread in `channel`, and ends resolved."""
+    begins = monday - timedelta(days=7, hours=9)
+    for number, story in enumerate(WEEK, 1):
         await _Telling(journal, clock, story, f"inc-{number:04}", f"run-{number:04}", channel).tell(begins)
 
 

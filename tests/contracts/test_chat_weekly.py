@@ -52,7 +52,7 @@ async def test_it_stands_in_the_channel_with_its_chart_and_says_the_same_to_a_sc
         [file] = bot.w.files()
         assert (picture["slack_file"]["id"], file["content"]) == (file["id"], PNG)
         assert "8 of 11 changes held, 3 did not" in picture["alt_text"]
-        assert message["text"].startswith("Week 48, 16 to 22 November 2026: About 4 h")
+        assert message["text"].startswith("Week 48, 16 to 22 November 2026: About ")
         assert message["metadata"]["event_payload"]["id"] == "weekly:2026-W48"
 
 
