@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from aiohttp import ClientSession, web
 
-from bot import baselines, metrics, otel, tools, vitals, weekly
+from bot import baselines, charts, metrics, otel, tools, vitals, weekly
 from bot.agent.world import World, log
 from bot.config import Settings, is_loopback, pairs, variable
 from bot.measure import Measures
@@ -30,6 +30,7 @@ from domain.decisions import SYSTEM
 from domain.errors import BadInput, PolicyError, SettingsError
 from domain.events import Draft, PolicyLoaded, PolicyRejected
 from domain.ports import Chat, Journal, Model
+from domain.work import Rollup
 from handlers import channels, home, intake, slack_app
 from handlers.chat import SlackChat
 from handlers.directory import SlackDirectory
@@ -207,10 +208,15 @@ def _wire(
         client=opened.slack.reading,
         identity=opened.slack.identity,
         redact=redact,
+        draw=_drawn,
         channel=channel,
         watched=tuple(dict.fromkeys(filter(None, opened.channels.values()))),
     )
     return plane, services
+
+
+async def _drawn(rollup: Rollup) -> bytes:
+    return await charts.drawn(partial(charts.weekly_png, rollup))
 
 
 def _redacted(redactor: Redactor, text: str) -> str:

@@ -6,6 +6,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from bot.local.workspace import Workspace
+from bot.local.workspace.web_api_files import PROCESSING_S
 from tests.stories.page_desk import (
     Desk,
     actions,
@@ -154,6 +155,21 @@ async def test_a_picture_is_shown_in_its_message_and_a_file_is_offered(desk: Des
     link = page.get_by_role("link", name="Download Evidence")
     answer = await page.request.get(await link.get_attribute("href") or "")
     assert await answer.body() == b"{}"
+
+
+async def test_a_block_shows_a_picture_that_stands_in_no_channel(desk: Desk) -> None:
+    page = await desk.open()
+    pixel = bytes.fromhex(
+        "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360f8cff01f"
+        "0005000201a2fdf5f40000000049454e44ae426082"
+    )
+    uploaded = await desk.client.files_upload_v2(content=pixel, filename="week.png")
+    desk.workspace.clock.advance(PROCESSING_S)
+    block = {"type": "image", "slack_file": {"id": uploaded["file"]["id"]}, "alt_text": "The week's changes"}
+    await desk.post("the week", blocks=[block])
+    picture = page.locator('#primary img[alt="The week\'s changes"]')
+    await expect(picture).to_be_visible()
+    assert await picture.evaluate("image => image.naturalWidth") == 1
 
 
 async def test_a_stream_grows_and_its_cursor_ends_with_it(desk: Desk) -> None:

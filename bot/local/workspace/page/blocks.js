@@ -1,6 +1,6 @@
 // Block Kit, block by block. What the page cannot show is named, never dropped.
 
-import { h, ownUrl } from "./dom.js";
+import { h } from "./dom.js";
 import { store } from "./store.js";
 import { textObject } from "./mrkdwn.js";
 import { markdown } from "./markdown.js";
@@ -8,7 +8,7 @@ import { richText } from "./richtext.js";
 import { element, inputId } from "./elements.js";
 import { plan, taskCard, container, card, carousel, alert } from "./cards.js";
 import { table } from "./table.js";
-import { file, picture } from "./files.js";
+import { file, imageUrl, picture } from "./files.js";
 import { chart } from "./chart.js";
 
 function header(block) {
@@ -75,7 +75,7 @@ function input(block, where, errors = {}) {
 }
 
 function image(block) {
-  const address = ownUrl(block.image_url ?? store.files[block.slack_file?.id]?.url ?? "");
+  const address = imageUrl(block);
   const words = block.title ? h("div", { class: "image-title" }, textObject(block.title)) : null;
   return h(
     "figure",

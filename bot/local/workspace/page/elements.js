@@ -1,10 +1,11 @@
 // Block elements: what can be pressed, chosen or typed. Each takes (element, block, surface) and gives a node.
 
-import { h, icon, ownUrl, safeUrl } from "./dom.js";
+import { h, icon, safeUrl } from "./dom.js";
 import { store, displayName } from "./store.js";
 import { textObject, mrkdwn } from "./mrkdwn.js";
 import { menu, confirm } from "./overlay.js";
 import { act, enter, entryOf } from "./surface.js";
+import { imageUrl } from "./files.js";
 
 /** Asks first where the element says so, then sends. */
 async function press(element, block, where, what) {
@@ -241,7 +242,7 @@ function dispatchTyped(element, block, where, key) {
 export const inputId = (where, block) => `input-${where.key}-${block.block_id}`;
 
 function image(element) {
-  const address = ownUrl(element.image_url ?? store.files[element.slack_file?.id]?.url ?? "");
+  const address = imageUrl(element);
   return address
     ? h("img", { src: address, alt: element.alt_text ?? "", class: "element-image" })
     : h("span", { class: "image-words" }, element.alt_text ?? "");

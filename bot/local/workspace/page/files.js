@@ -1,8 +1,9 @@
 // Files and pictures in messages.
 
-import { h, icon } from "./dom.js";
+import { h, icon, ownUrl } from "./dom.js";
 import { fileUrl } from "./api.js";
 import { dialog } from "./overlay.js";
+import { store } from "./store.js";
 
 const UNITS = ["bytes", "kB", "MB", "GB"];
 
@@ -13,6 +14,12 @@ function size(bytes) {
 }
 
 const kind = (item) => /\.(\w{1,8})$/.exec(item.name ?? "")?.[1].toUpperCase() ?? item.mimetype ?? "File";
+
+/** Where an image's picture is, if it is this workspace's own: nothing is fetched from elsewhere. */
+export function imageUrl(image) {
+  const address = ownUrl(image.image_url ?? store.files[image.slack_file?.id]?.url ?? "");
+  return address && fileUrl(address);
+}
 
 /** A picture that opens large. */
 export function picture(address, words) {
