@@ -31,9 +31,7 @@ def parser() -> argparse.ArgumentParser:
     _replay(commands.add_parser("replay", help="a recorded run told again"))
     _audit(commands.add_parser("audit", help="the journal's proof"))
     _policy(commands.add_parser("policy", help="check, test, explain and back-test the policy"))
-    roi = commands.add_parser("roi", help="what the work cost and saved, from the journal's rows")
-    roi.add_argument("--since", default="7d", metavar="PERIOD", help="such as 24h, 7d or 30d (default 7d)")
-    roi.add_argument("--json", action="store_true", help="as JSON")
+    _roi(commands.add_parser("roi", help="what the work cost and saved, from the journal's rows"))
     slack = commands.add_parser("slack", help="what Slack has to know of the app")
     actions = slack.add_subparsers(dest="action", metavar="action", required=True)
     manifest = actions.add_parser("manifest", help="the app manifest, generated from what the code uses")
@@ -86,6 +84,21 @@ def _audit(audit: argparse.ArgumentParser) -> None:
     actions = audit.add_subparsers(dest="action", metavar="action", required=True)
     verify = actions.add_parser("verify", help="re-derive the chain; exit 1 and the first bad row")
     verify.add_argument("--database", default="", metavar="FILE", help="another database than AGENT_DATABASE")
+
+
+def _roi(roi: argparse.ArgumentParser) -> None:
+    roi.add_argument("--since", default="7d", metavar="PERIOD", help="such as 24h, 7d or 30d (default 7d)")
+    roi.add_argument("--json", action="store_true", help="as JSON")
+    roi.add_argument("--csv", default="", metavar="FILE", help="write the figures, or the rows of one, as a table")
+    roi.add_argument("--chart", default="", metavar="FILE.png", help="draw them")
+    roi.add_argument("--figure", default="", metavar="NAME", help="one figure with the events that it is computed from")
+    baseline = roi.add_subparsers(dest="action", metavar="action").add_parser(
+        "baseline", help="what incidents took before the agent, from a CSV: opened,resolved,kind,service"
+    )
+    baseline.add_argument("file", metavar="FILE.csv")
+    baseline.add_argument(
+        "--workspace", default="", metavar="ID", help="whose incidents they are, where there are several"
+    )
 
 
 def _policy(policy: argparse.ArgumentParser) -> None:

@@ -18,6 +18,7 @@ from domain.work import WorkKind
 from domain.worth import PastIncident
 from policies.redaction import Redactor
 from storage.journal import SqliteJournal
+from storage.reader import Reader
 
 MOST_ROWS = 20_000
 MOST_BYTES = 4 * 1024 * 1024
@@ -26,11 +27,15 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 async def tell(journal: SqliteJournal, setting: str) -> None:
     """Record what AGENT_BASELINES says where that is news: from here on every estimate rests on it, and says so."""
-    seconds = parse_baselines(setting)
+    if await differs(journal, setting):
+        await journal.append(Draft(BaselinesSet(parse_baselines(setting)), SYSTEM))
+
+
+async def differs(journal: Reader, setting: str) -> bool:
+    """Whether the setting says something else than the journal has of it."""
     last = await journal.last(BaselinesSet)
     known = last.event.seconds if last and isinstance(last.event, BaselinesSet) else {}
-    if dict(known) != seconds:
-        await journal.append(Draft(BaselinesSet(seconds), SYSTEM))
+    return dict(known) != parse_baselines(setting)
 
 
 async def import_history(

@@ -24,8 +24,8 @@ LEAST = 8
 OWN_DAYS = 90
 """How many days before a period's end its own incidents may be baselines."""
 
-SENSITIVITY = "not a confidence interval: every baseline that was not measured at half and at one and a half times"
-MEASURED = "the measured baselines at the ends of their 95 % intervals, the others at half and one and a half times"
+SENSITIVITY = "what if: the baselines at half and at one and a half times"
+MEASURED = "measured baselines at the ends of their 95 % intervals, others at half and at one and a half times"
 
 
 _SPAN = re.compile(r"([0-9]{1,5})([smh])")
@@ -127,7 +127,7 @@ def _sum(name: str, n: int, units: Sequence[tuple[int, Baseline]], less: int, in
         n,
         low=sum(min(count * one.low, count * one.high) for count, one in units) - less,
         high=sum(max(count * one.low, count * one.high) for count, one in units) - less,
-        interval=interval or "nothing to estimate",
+        interval=interval or "none: nothing to estimate",
         note=note,
     )
 

@@ -18,7 +18,7 @@ EXACT_RANKS = 1000
 ATTENTION_CAP_MS = 15 * 60 * 1000
 """What one person's reading of one card is taken to last at most; what is longer was waiting (lunch, a night)."""
 
-EXACT = "exact: every one is a row"
+EXACT = "none: every one is a row"
 ORDER = "95 %, order statistics"
 WILSON = "95 %, Wilson"
 TOO_FEW = "none: too few for 95 %"

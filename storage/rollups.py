@@ -262,7 +262,7 @@ def _worst(db: sqlite3.Connection, period: Period, times: Times) -> Case | None:
     seq, ms = db.execute(_WORST, period).fetchone()
     if seq is not None:
         return _case(db, period["workspace"], seq, "failed or taken back, with most of people's time", ms)
-    if not times.verified:
+    if len(times.verified) < 2:
         return None
     ms, seq = max(times.verified, key=lambda pair: (pair[0], -pair[1]))
     return _case(db, period["workspace"], seq, "the longest from alert to verified", ms)

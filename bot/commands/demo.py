@@ -8,10 +8,10 @@ import signal
 from collections.abc import AsyncIterator
 
 from bot import logs
-from bot.commands.roi import words
 from bot.commands.stage import Stage, folder_for, stage
 from bot.commands.transcript import line
 from bot.local.scenarios import SCENARIOS, Scenario
+from bot.worth_text import words
 from domain.alerts import Incident
 from domain.decisions import ApprovalState
 from domain.errors import SettingsError
@@ -83,7 +83,7 @@ async def _auto(world: Stage, scenario: Scenario) -> int:
         return 1
     status = await world.app.plane.status()
     if status.week is not None:
-        print(f"\n{words(status.week)}")
+        print(f"\n{words(status.week, brief=True)}")
     problem = await _problem(world, scenario, incident_id)
     print(f"\n{problem or 'The incident ended verified and resolved.'}")
     return 1 if problem else 0

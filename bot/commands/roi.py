@@ -1,20 +1,26 @@
-"""`personal-agent roi`: what the work of a period cost and saved, from the journal's rows. Measured and estimated apart."""
+"""`personal-agent roi`: what the work of a period cost and saved, from the journal's rows; the rows; what it took before."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import getpass
 import json
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import fields
+import sys
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from pathlib import Path
 
+from bot.baselines import differs, import_history
+from bot.charts import weekly_png
 from bot.config import load
+from bot.worth_text import amount, drilled, recomputed, row_table, table, words
 from domain.codec import encode
-from domain.errors import SettingsError
-from domain.work import Figure, Group, Rollup
+from domain.decisions import Actor
+from domain.errors import BadInput, SettingsError
+from policies.redaction import Redactor
+from storage.journal import open_journal
 from storage.reader import read_journal, workspaces_in
 
 _PERIOD = re.compile(r"(\d{1,4})([hdw])$")
@@ -22,16 +28,16 @@ _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print one summary a workspace."""
+    """Print one summary a workspace, or the rows behind one figure; or take in old incidents."""
+    path = load().agent_database
+    if options.action == "baseline":
+        return asyncio.run(_import(path, options, _read(options.file)))
     until = datetime.now(UTC)
     since = until - period(options.since)
-    path = load().agent_database
-    for workspace in workspaces_in(path) or ["local"]:
-        rollup = asyncio.run(_rollup(path, workspace, since, until))
-        if options.json:
-            print(json.dumps({"workspace": workspace, **encode(rollup)}, ensure_ascii=False))
-        else:
-            print(f"{workspace}\n{words(rollup)}")
+    workspaces = workspaces_in(path) or ["local"]
+    for workspace in workspaces:
+        show = _figure if options.figure else _summary
+        print(asyncio.run(show(path, workspace, since, until, options, several=len(workspaces) > 1)))
     return 0
 
 
@@ -43,60 +49,74 @@ def period(text: str) -> timedelta:
     return int(match[1]) * _UNITS[match[2]]
 
 
-def words(rollup: Rollup) -> str:
-    """The figures as lines: each with its n, its interval and how it is computed."""
-    lines = [
-        f"{rollup.since:%Y-%m-%d %H:%M} to {rollup.until:%Y-%m-%d %H:%M} UTC",
-        *_part("counted", rollup.counted),
-        f"  by kind: {_counts(rollup.by_kind)}",
-        f"  by outcome: {_counts(rollup.by_outcome)}",
-        *_part("measured", rollup.measured),
-        *_part("estimated: measured times and counts with an assumption, which each line names", rollup.estimated),
-    ]
-    return "\n".join(lines)
-
-
-async def _rollup(path: str, workspace: str, since: datetime, until: datetime) -> Rollup:
+async def _summary(
+    path: str, workspace: str, since: datetime, until: datetime, options: argparse.Namespace, *, several: bool
+) -> str:
     async with read_journal(path, workspace) as journal:
-        return await journal.rollup(since, until)
+        rollup = await journal.rollup(since, until)
+        if await differs(journal, load().agent_baselines):
+            print("AGENT_BASELINES is new: figures rest on it from the next start of the service on", file=sys.stderr)
+    if options.csv:
+        _write(options.csv, workspace if several else "", table(rollup).encode())
+    if options.chart:
+        _write(options.chart, workspace if several else "", weekly_png(rollup))
+    if options.json:
+        return json.dumps({"workspace": workspace, **encode(rollup)}, ensure_ascii=False)
+    return f"{workspace}\n{words(rollup)}"
 
 
-def _part(name: str, part: Any) -> Iterator[str]:
-    yield name
-    for field in fields(part):
-        figure: Figure = getattr(part, field.name)
-        yield f"  {figure.title:<32} {amount(figure.value, figure.unit):>10}  {_small_print(figure)}"
+async def _figure(
+    path: str, workspace: str, since: datetime, until: datetime, options: argparse.Namespace, *, several: bool
+) -> str:
+    async with read_journal(path, workspace) as journal:
+        try:
+            drill = await journal.drill(options.figure, since, until)
+        except BadInput as error:
+            raise SettingsError(f"--figure: {error}") from error
+    if options.csv:
+        _write(options.csv, workspace if several else "", row_table(drill).encode())
+    if options.json:
+        return json.dumps({"workspace": workspace, **encode(drill)}, ensure_ascii=False)
+    return f"{workspace}\n{drilled(drill, recomputed(drill))}"
 
 
-def _small_print(figure: Figure) -> str:
-    parts = [f"n = {figure.n}"]
-    if figure.low is not None or figure.high is not None:
-        parts.append(f"{amount(figure.low, figure.unit)} to {amount(figure.high, figure.unit)} ({figure.interval})")
-    return "; ".join([*parts, *filter(None, [figure.note])])
+async def _import(path: str, options: argparse.Namespace, content: bytes) -> int:
+    """Old incidents from a CSV into the journal of the one workspace, or of the one that is named."""
+    workspaces = workspaces_in(path)
+    workspace = options.workspace or (workspaces[0] if len(workspaces) == 1 else "")
+    if workspace not in workspaces:
+        known = ", ".join(workspaces) or "none yet: start the service once"
+        raise SettingsError(f"--workspace: name the one that the incidents are of; the database has {known}")
+    person = Actor("person", _login())
+    async with open_journal(path, workspace) as journal:
+        event = await import_history(journal, Path(options.file).name, content, Redactor(load().secrets()), person)
+        now = datetime.now(UTC)
+        standing = (await journal.rollup(now, now)).baselines
+    print(f"{len(event.incidents)} incidents of {event.source} are in the journal; work by hand is now taken to cost")
+    for one in standing:
+        print(f"  {one.kind.replace('_', ' '):<24} {amount(one.seconds, 's'):>10}  {one.source}, n = {one.n}")
+    return 0
 
 
-def _counts(groups: Iterable[Group]) -> str:
-    return ", ".join(f"{group.name.replace('_', ' ')} {group.n}" for group in groups) or "none"
+def _read(name: str) -> bytes:
+    try:
+        return Path(name).read_bytes()
+    except OSError as error:
+        raise SettingsError(f"{name}: {error.strerror}") from error
 
 
-def amount(value: int | None, unit: str) -> str:
-    """A value with its unit, as short as it stays true."""
-    if value is None:
-        return "–"
-    match unit:
-        case "ms":
-            return f"{value} ms" if abs(value) < 1000 else _seconds(value / 1000)
-        case "s":
-            return _seconds(value)
-        case "micros":
-            return f"${value / 1e6:,.4f}" if abs(value) < 10_000_000 else f"${value / 1e6:,.2f}"
-        case "permille":
-            return f"{value / 10:g} %"
-        case _:
-            return f"{value:,}"
+def _login() -> str:
+    with suppress(OSError, KeyError):  # no name behind this user id: a container
+        return getpass.getuser()
+    return ""
 
 
-def _seconds(value: float) -> str:
-    if abs(value) < 120:
-        return f"{value:.1f}".removesuffix(".0") + " s"
-    return f"{value / 60:,.1f} min" if abs(value) < 7200 else f"{value / 3600:,.1f} h"
+def _write(name: str, workspace: str, content: bytes) -> None:
+    """Into that file; where there are several workspaces, each into its own."""
+    path = Path(name)
+    if workspace:
+        path = path.with_stem(f"{path.stem}-{re.sub(r'[^A-Za-z0-9]', '_', workspace)}")
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise SettingsError(f"cannot write {path}: {error.strerror}") from error

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import json
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -71,6 +73,7 @@ def test_each_command_explains_itself(command: tuple[str, ...], tmp_path: Path) 
         (("runs",), {"AGENT_DATABSE": "x.db"}, 2, "AGENT_DATABSE is not a setting; did you mean AGENT_DATABASE?"),
         (("serve",), {}, 2, "SLACK_BOT_TOKEN is not set"),
         (("roi", "--since", "soon"), {}, 2, "'soon' is not a period; write 24h, 7d or 4w"),
+        (("roi", "baseline", "none.csv"), {}, 2, "none.csv: No such file or directory"),
         (("demo", "--scenario", "flood"), {}, 2, "there is no flood; the scenarios are bad-rollout"),
         (("policy", "explain", "none.json"), {}, 2, "none.json"),
         (("runs",), {}, 1, "there is no database at personal-agent.db"),
@@ -133,6 +136,46 @@ def test_roi_separates_what_is_measured_from_what_is_estimated(told: Path) -> No
     )
     assert measured["to_approval"]["value"] < measured["to_verified"]["value"]
     assert figures["estimated"]["net"]["note"] == "remediation 35 min (assumed)"
+
+
+def test_roi_shows_the_rows_behind_a_figure_writes_tables_and_draws(told: Path) -> None:
+    rows = agent("roi", "--figure", "to_verified", "--csv", "rows.csv", folder=told).stdout
+    assert re.search(r"Alert to verified: [\d.]+ s \(measured\)", rows)
+    assert "1 row; computed from them: " in rows
+    [row] = csv.DictReader((told / "rows.csv").read_text().splitlines())
+    journal = [json.loads(line) for line in agent("runs", row["run"], "--json", folder=told).stdout.splitlines()]
+    [unit] = [event for event in journal if event["seq"] == int(row["seq"])]
+    assert str(unit["body"]["unit"]["to_verified_ms"]) == row["value"]
+    wrong = agent("roi", "--figure", "to_verify", folder=told)
+    assert (wrong.returncode, "did you mean to_verified?" in wrong.stderr) == (2, True)
+    drawn = agent("roi", "--csv", "all.csv", "--chart", "week.png", "--json", folder=told)
+    figures = {row["name"]: row for row in csv.DictReader((told / "all.csv").read_text().splitlines())}
+    assert int(figures["net"]["value"]) == json.loads(drawn.stdout)["estimated"]["net"]["value"]
+    assert (told / "week.png").read_bytes()[:4] == b"\x89PNG"
+    nowhere = agent("roi", "--csv", "no/where.csv", folder=told)
+    assert (nowhere.returncode, nowhere.stderr) == (
+        2,
+        "personal-agent roi: cannot write no/where.csv: No such file or directory\n",
+    )
+
+
+def test_old_incidents_become_the_baseline_and_a_new_setting_is_said_to_wait_for_the_service(
+    told: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(told, tmp_path / "own")
+    rows = [f"2025-03-0{n}T12:00Z,2025-03-0{n}T12:{n}0Z" for n in range(1, 6)] * 2
+    (tmp_path / "own" / "old.csv").write_text("\n".join(["opened,resolved", *rows]))
+    done = agent("roi", "baseline", "old.csv", folder=tmp_path / "own")
+    assert re.search(r"remediation +30.0 min  history, n = 10", done.stdout)
+    shown = agent("roi", "--figure", "replaced", folder=tmp_path / "own", AGENT_BASELINES="diagnosis=20m")
+    assert "remediation 30 min (history, n = 10)" in shown.stdout
+    told_so = agent("roi", folder=tmp_path / "own", AGENT_BASELINES="diagnosis=20m").stderr
+    assert told_so.startswith("AGENT_BASELINES is new")
+    (tmp_path / "own" / "old.csv").write_text("opened,resolved\n2025-03-01,2025-02-01\n")
+    refused = agent("roi", "baseline", "old.csv", folder=tmp_path / "own")
+    assert (refused.returncode, "line 2: it was resolved before it was opened" in refused.stderr) == (1, True)
+    other = agent("roi", "baseline", "old.csv", "--workspace", "T0", folder=tmp_path / "own")
+    assert (other.returncode, "the database has T07ACME0001" in other.stderr) == (2, True)
 
 
 def test_the_database_is_brought_up_to_date_and_is_then(tmp_path: Path) -> None:

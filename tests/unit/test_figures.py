@@ -113,7 +113,7 @@ def test_of_nothing_there_is_no_share_and_of_one_it_may_be_almost_anything() -> 
 def test_every_figure_says_how_it_is_computed_and_which_of_the_three_it_is() -> None:
     assert {shape.basis for shape in SHAPES.values()} == set(Basis)
     assert all(len(shape.method) > 15 and shape.title for shape in SHAPES.values())
-    assert (count("alerts", 3).interval, total("people", None, 0).value) == ("exact: every one is a row", None)
+    assert (count("alerts", 3).interval, total("people", None, 0).value) == ("none: every one is a row", None)
 
 
 # --- estimates --------------------------------------------------------------------------------------------------------
