@@ -36,11 +36,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class Reply:
-    """An HTTP answer. Header names are in lower case."""
+    """An HTTP answer. Header names are in lower case. `cut`: there was more than was to be read."""
 
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+    cut: bool = False
 
     @property
     def text(self) -> str:
@@ -69,6 +70,7 @@ class RestClient:
     """One system behind a base URL. Every method raises ToolError with a sentence; `close` it at the end.
 
     `system` is its name in sentences, `fix` what to look at where it refuses the credentials. `headers` carry them.
+    `cookies`: whether a session that the system opens is kept, also where it is known by its address only.
     Redirects are not followed: a credential goes where it was meant and nowhere else.
     """
 
@@ -80,11 +82,12 @@ class RestClient:
         fix: str,
         headers: Mapping[str, str] | None = None,
         limits: Limits = Limits(),
+        cookies: bool = False,
     ) -> None:
         if not re.match(r"https?://[^/\s]+", base_url):
             raise SettingsError(f"{system}: {base_url!r} is not an http or https URL")
         self.system, self.url, self._fix = system, base_url.rstrip("/"), fix
-        self._headers, self._limits = dict(headers or {}), limits
+        self._headers, self._limits, self._cookies = dict(headers or {}), limits, cookies
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -112,14 +115,15 @@ class RestClient:
         headers: Mapping[str, str] | None = None,
         changes: bool = False,
         allow: tuple[int, ...] = (),
+        at_most: int = 0,
     ) -> Reply:
-        """One request. Statuses of 400 and more raise, those in `allow` do not.
+        """One request. Statuses of 400 and more raise, those in `allow` do not. `at_most`: bytes that are read of the answer.
 
         Raises Missing (404), TargetMoved (409, 412: nothing was done), OutcomeUnknown (`changes`, and no answer came or only a
         gateway's), ToolError otherwise.
         """
         try:
-            reply = await self._request(method, path, params, body, form, headers)
+            reply = await self._request(method, path, params, body, form, headers, at_most)
         except aiohttp.ClientConnectorError as error:
             raise ToolError(
                 f"{self.system} at {self.url} cannot be reached ({_cause(error)}); nothing was sent.", retryable=True
@@ -138,6 +142,7 @@ class RestClient:
         body: Any,
         form: Mapping[str, str] | None,
         headers: Mapping[str, str] | None,
+        at_most: int,
     ) -> Reply:
         if self._session is None:  # made on the loop that it is used on
             timeout = aiohttp.ClientTimeout(
@@ -145,7 +150,8 @@ class RestClient:
                 sock_connect=self._limits.connect,
                 sock_read=self._limits.read,
             )
-            self._session = aiohttp.ClientSession(headers=self._headers, timeout=timeout)
+            jar = aiohttp.CookieJar(unsafe=True) if self._cookies else aiohttp.DummyCookieJar()
+            self._session = aiohttp.ClientSession(headers=self._headers, timeout=timeout, cookie_jar=jar)
         async with self._session.request(
             method,
             self.url + path,
@@ -155,14 +161,20 @@ class RestClient:
             headers=headers,
             allow_redirects=False,
         ) as response:
-            content = await self._read(response)
-            return Reply(response.status, content, {key.lower(): value for key, value in response.headers.items()})
+            content = await self._read(response, at_most)
+            kept = {key.lower(): value for key, value in response.headers.items()}
+            if at_most and len(content) > at_most:
+                response.close()  # the rest is not wanted: it would have to be read before the connection is used again
+                return Reply(response.status, content[:at_most], kept, cut=True)
+            return Reply(response.status, content, kept)
 
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+    async def _read(self, response: aiohttp.ClientResponse, at_most: int) -> bytes:
         parts, size = [], 0
         async for part in response.content.iter_chunked(1 << 16):
             parts.append(part)
             size += len(part)
+            if 0 < at_most < size:
+                break
             if size > MAX_BYTES:
                 raise ToolError(f"{self.system} answered with more than {MAX_BYTES >> 20} MB; ask for less.")
         return b"".join(parts)
