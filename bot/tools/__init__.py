@@ -8,6 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bot.tools.jenkins_abort import abort_tool
+from bot.tools.jenkins_client import JenkinsClient
+from bot.tools.jenkins_reads import read_tools as jenkins_reads
+from bot.tools.jenkins_trigger import trigger_tool
 from bot.tools.kubernetes_client import KubernetesClient, open_client
 from bot.tools.kubernetes_reads import read_tools
 from bot.tools.kubernetes_writes import write_tools
@@ -31,6 +35,10 @@ TOOL_NAMES: tuple[str, ...] = (
     "kubernetes_cordon",
     "kubernetes_patch",
     "kubernetes_delete_pod",
+    "jenkins_builds",
+    "jenkins_build",
+    "jenkins_trigger",
+    "jenkins_abort",
 )
 
 NO_CLUSTER = "No cluster: set KUBECONFIG to a kubeconfig, or run inside a cluster with a service account."
