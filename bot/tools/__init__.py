@@ -68,6 +68,7 @@ class Clients:
     """The connections that tools work through; None where a system is not configured. A new system is a field here."""
 
     kubernetes: KubernetesClient | None = None
+    jenkins: JenkinsClient | None = None
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,15 @@ async def connect(systems: Systems, environment: Callable[..., str]) -> Toolbox:
         kubernetes = await open_client(systems.kubeconfig)
     else:
         notes += (NO_CLUSTER,)
-    clients = Clients(kubernetes)
+    clients = Clients(kubernetes, _jenkins(systems))
     strangers, others, more = await _meet(systems.mcp)
     return Toolbox((*build_tools(clients, environment), *others), (*notes, *more), clients, strangers)
+
+
+def _jenkins(systems: Systems) -> JenkinsClient | None:
+    if not systems.jenkins_url:
+        return None
+    return JenkinsClient(systems.jenkins_url, systems.jenkins_user, systems.jenkins_token)
 
 
 async def _meet(servers: Sequence[McpServer]) -> tuple[tuple[McpSession, ...], tuple[Tool, ...], tuple[str, ...]]:
@@ -129,6 +136,12 @@ def build_tools(clients: Clients, environment: Callable[..., str]) -> tuple[Tool
     tools: tuple[Tool, ...] = ()
     if clients.kubernetes is not None:
         tools += read_tools(clients.kubernetes, environment) + write_tools(clients.kubernetes, environment)
+    if (jenkins := clients.jenkins) is not None:
+        tools += (
+            *jenkins_reads(jenkins, environment),
+            trigger_tool(jenkins, environment),
+            abort_tool(jenkins, environment),
+        )
     return tools
 
 
@@ -138,6 +151,6 @@ def schemas(servers: Sequence[McpServer] = ()) -> tuple[ToolSchema, ...]:
     With `servers`, also what the operator's file says of their tools; nobody is asked.
     """
     unconnected: Any = object()  # nothing is called: only names, effects and argument schemas are read
-    tools = build_tools(Clients(kubernetes=unconnected), lambda *_: "production")
+    tools = build_tools(Clients(kubernetes=unconnected, jenkins=unconnected), lambda *_: "production")
     own = tuple(ToolSchema(tool.name, tool.effect, tool.parameters) for tool in tools)
     return (*own, *listed_schemas(servers))

@@ -1,4 +1,4 @@
-"""jenkins_abort: one running build is asked to stop, or one queue item is taken out. Never more than asked: no term, no kill."""
+"""jenkins_abort: a running build is asked to stop, or a queue item is taken out. No more than that: no term, no kill."""
 
 from __future__ import annotations
 
@@ -87,7 +87,9 @@ async def _running(client: JenkinsClient, job: str, number: int) -> Running:
     try:
         raw = await client.get(f"{job_path(job)}/{number}", _BUILD, doing=f"read {job} #{number}")
     except Missing as error:
-        raise Missing(f"There is no build {job} #{number} in Jenkins, or this agent may not see it (Job/Read).") from error
+        raise Missing(
+            f"There is no build {job} #{number} in Jenkins, or this agent may not see it (Job/Read)."
+        ) from error
     build = facts.build_facts(raw)
     if not build["building"]:
         raise ToolError(f"{job} #{number} is not running: it ended {build['result'] or 'without a result'}.")
@@ -125,9 +127,13 @@ async def _execute(client: JenkinsClient, action: Action) -> str:
         said = f"Asked {job} #{running.number} to stop."
     else:
         try:
-            reply = await client.post("/queue/cancelItem", doing=f"cancel queue item {running.item}", params={"id": str(running.item)})
+            reply = await client.post(
+                "/queue/cancelItem", doing=f"cancel queue item {running.item}", params={"id": str(running.item)}
+            )
         except Missing as error:
-            raise TargetMoved(f"Queue item {running.item} of {job} left the queue meanwhile; nothing was done.") from error
+            raise TargetMoved(
+                f"Queue item {running.item} of {job} left the queue meanwhile; nothing was done."
+            ) from error
         said = f"Took queue item {running.item} of {job} out of the queue."
     if reply.status == 500:
         raise OutcomeUnknown(f"Jenkins failed while it was asked to stop it (HTTP 500): {reply.message}")
@@ -141,7 +147,9 @@ async def _state(client: JenkinsClient, action: Action) -> tuple[bool, str]:
         raw = await client.get(f"{job_path(job)}/{number}", "number,building,result", doing=f"read {job} #{number}")
         return raw.get("building") is True, str(raw.get("result") or "")
     try:
-        raw = await client.get(f"/queue/item/{item}", "cancelled,executable[number]", doing=f"look at queue item {item}")
+        raw = await client.get(
+            f"/queue/item/{item}", "cancelled,executable[number]", doing=f"look at queue item {item}"
+        )
     except Missing:
         return False, "gone"  # it left the queue more than five minutes ago
     if raw.get("cancelled") is True:

@@ -16,6 +16,9 @@ FIX = "check JENKINS_USER and JENKINS_TOKEN"
 SETTLE_SECONDS = 5.0
 """How long a build that was asked for may take to be seen, where its answer was lost."""
 
+START_SECONDS = 3.0
+"""How long it is waited for the number of a build that was asked for, so that it stands in the thread."""
+
 _LACKS = re.compile(r"is missing the ([\w ./-]{1,80}?) permission")
 _ITEM = re.compile(r"/queue/item/(\d{1,18})/?$")
 
@@ -27,14 +30,21 @@ class JenkinsClient:
     """
 
     def __init__(
-        self, url: str, user: str, token: str, limits: Limits | None = None, *, settle_s: float = SETTLE_SECONDS
+        self,
+        url: str,
+        user: str,
+        token: str,
+        limits: Limits | None = None,
+        *,
+        settle_s: float = SETTLE_SECONDS,
+        start_s: float = START_SECONDS,
     ) -> None:
         # not aiohttp's own Basic authentication: it would go along to wherever a redirect leads
         login = base64.b64encode(f"{user}:{token}".encode()).decode()
         headers = {"Authorization": f"Basic {login}"} if user or token else {}
         self._rest = RestClient("Jenkins", url, fix=FIX, headers=headers, limits=limits or Limits(), cookies=True)
         self._crumb: dict[str, str] = {}
-        self.user, self.settle_s = user, settle_s
+        self.user, self.settle_s, self.start_s = user, settle_s, start_s
         self.version = ""
 
     @property

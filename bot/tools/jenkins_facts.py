@@ -14,6 +14,7 @@ Obj = Mapping[str, Any]
 
 GREEN, BAD = "SUCCESS", ("FAILURE", "UNSTABLE")
 MOST_COMMITS, MOST_PATHS, MOST_TESTS, MOST_STAGES = 50, 30, 50, 60
+_BAD_STATUS = (("FAILED", "ABORTED"), ("UNSTABLE",))
 _TAG = re.compile(r"<[^>]{0,2000}>")
 
 CHANGES = "items[commitId,msg,timestamp,author[fullName],affectedPaths]"
@@ -123,23 +124,18 @@ def stages(raw: Any) -> list[dict[str, Any]]:
 def failing_stage(listed: Iterable[Obj]) -> Obj | None:
     """The stage at fault: the first that failed. Those after it that never ran are called failed as well."""
     listed = list(listed)
-    for status in ("FAILED", "ABORTED", "UNSTABLE"):
-        found = next((each for each in listed if each["status"] == status), None)
-        if found is not None:
-            return found
-    return None
+    return next((each for bad in _BAD_STATUS for each in listed if each["status"] in bad), None)
 
 
 def failing_node(raw: Any) -> dict[str, str] | None:
     """The step of a stage at fault: its node's id, name and error; None where the stage view does not say."""
     nodes = objects(raw.get("stageFlowNodes")) if isinstance(raw, Mapping) else []
-    for status in ("FAILED", "ABORTED", "UNSTABLE"):
-        for each in nodes:
-            if each.get("status") == status:
-                error = each.get("error")
-                message = _text(error.get("message")) if isinstance(error, Mapping) else ""
-                return {"id": _text(each.get("id")), "name": _text(each.get("name")), "error": shortened(message, 300)}
-    return None
+    found = next((each for bad in _BAD_STATUS for each in nodes if each.get("status") in bad), None)
+    if found is None:
+        return None
+    error = found.get("error")
+    message = _text(error.get("message")) if isinstance(error, Mapping) else ""
+    return {"id": _text(found.get("id")), "name": _text(found.get("name")), "error": shortened(message, 300)}
 
 
 def plain_text(markup: Any) -> str:

@@ -59,7 +59,9 @@ class Seen:
     def standing(self) -> str:
         """Where the job stands, in words."""
         last = f"last build #{self.last_build} {self.last_result or 'RUNNING'}" if self.last_build else "never built"
-        queue = f"queue item {', '.join(map(str, self.waiting))} waits" if self.waiting else "nothing of it in the queue"
+        queue = (
+            f"queue item {', '.join(map(str, self.waiting))} waits" if self.waiting else "nothing of it in the queue"
+        )
         return f"{last}; {queue}; the next one is #{self.next_build}"
 
 
@@ -82,7 +84,9 @@ async def look(client: JenkinsClient, job: str) -> Seen:
         client.get("", "quietingDown", doing="look whether Jenkins is about to shut down"),
     )
     if "nextBuildNumber" not in raw:
-        raise ToolError(f"{job} is a folder or a project with branches, and not a job that can be built; name a job in it.")
+        raise ToolError(
+            f"{job} is a folder or a project with branches, and not a job that can be built; name a job in it."
+        )
     last = raw.get("lastBuild") or {}
     return Seen(
         name=job,
@@ -90,7 +94,9 @@ async def look(client: JenkinsClient, job: str) -> Seen:
         next_build=_number(raw.get("nextBuildNumber")),
         last_build=_number(last.get("number")),
         last_result=str(last.get("result") or ""),
-        running=tuple(_number(each.get("number")) for each in facts.objects(raw.get("builds")) if each.get("building") is True),
+        running=tuple(
+            _number(each.get("number")) for each in facts.objects(raw.get("builds")) if each.get("building") is True
+        ),
         waiting=tuple(_number(each.get("id")) for each in items),
         definitions=tuple(facts.definitions(raw)),
         quieting_down=root.get("quietingDown") is True,
@@ -111,7 +117,12 @@ async def own(client: JenkinsClient, job: str, after: int, key: str = "") -> tup
     tree = f"builds[number,building,result,queueId,actions[{_WHO}]]{{0,{HISTORY}}}"
     raw = await job_json(client, job, tree)
     built = [
-        Own(_number(each.get("queueId")), _number(each.get("number")), each.get("building") is True, str(each.get("result") or ""))
+        Own(
+            _number(each.get("queueId")),
+            _number(each.get("number")),
+            each.get("building") is True,
+            str(each.get("result") or ""),
+        )
         for each in facts.objects(raw.get("builds"))
         if _number(each.get("number")) > after and _is_own(client, each, key)
     ]

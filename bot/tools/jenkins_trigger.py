@@ -21,9 +21,6 @@ from domain.errors import OutcomeUnknown, TargetMoved, ToolError
 from domain.ports import Preview, Probe
 
 PROBE_SECONDS = 1800
-START_SECONDS = 3.0
-"""How long it is waited for the number of the build, so that it stands in the thread."""
-
 _LOOK_EVERY = 0.25
 _PASSWORDS = ("Password", "Credentials")
 
@@ -139,11 +136,15 @@ def _checked(job: str, definition: Mapping[str, Any], value: str) -> str:
 
 def _check_environment(environment: Environment, job: str, asked: Mapping[str, str], values: Mapping[str, str]) -> None:
     """What policy decides on is what was asked for; a default or an earlier build must not lead elsewhere unseen."""
-    named, real = target_of(job, environment, dict(asked)).environment, target_of(job, environment, dict(values)).environment
+    named, real = (
+        target_of(job, environment, dict(asked)).environment,
+        target_of(job, environment, dict(values)).environment,
+    )
     if named != real:
         left_out = ", ".join(f"{name}={value}" for name, value in values.items() if name not in asked)
         raise ToolError(
-            f"With what was left out ({left_out[:300]}) {job} acts on {real}, not on {named}: give the parameter that decides it."
+            f"With what was left out ({left_out[:300]}) {job} acts on {real}, not on {named}: "
+            "give the parameter that decides it."
         )
 
 
@@ -170,7 +171,6 @@ def _preview(planned: Plan, arguments: Arguments) -> Preview:
         diff="\n".join(lines),
         touches=1,
         undo=Undo("jenkins_abort", undo, "stops the build that this starts; what it did by then stays done"),
-        facts={"queued": len(planned.seen.waiting), "running": len(planned.seen.running)},
     )
 
 
@@ -199,9 +199,11 @@ async def _started(client: JenkinsClient, item: int) -> str:
     """The build that a queue item became, in words; where it waits longer, what for."""
     waits = f"queue item {item}"
     with contextlib.suppress(ToolError, TimeoutError):  # it is asked for already: not seeing more of it changes nothing
-        async with asyncio.timeout(START_SECONDS):
+        async with asyncio.timeout(client.start_s):
             while True:
-                raw = await client.get(f"/queue/item/{item}", "why,cancelled,executable[number]", doing="look at the queue")
+                raw = await client.get(
+                    f"/queue/item/{item}", "why,cancelled,executable[number]", doing="look at the queue"
+                )
                 number = (raw.get("executable") or {}).get("number")
                 if isinstance(number, int):
                     return f"build #{number} has started"

@@ -151,3 +151,22 @@ async def test_an_allowed_status_is_an_answer(server: tuple[Server, RestClient])
 def test_an_address_that_is_no_url_is_a_setting_to_mend() -> None:
     with pytest.raises(SettingsError, match="'gitlab' is not an http or https URL"):
         RestClient("GitLab", "gitlab", fix="")
+
+
+async def test_of_a_long_answer_only_what_is_wanted_is_read(server: tuple[Server, RestClient]) -> None:
+    _, client = server
+    reply = await client.send("GET", "/big", doing=DOING, at_most=100_000)
+    assert (len(reply.body), reply.cut) == (100_000, True)
+    short = await client.send("GET", "/200", doing=DOING, at_most=100_000)
+    assert (short.cut, short.json()) == (False, {"message": "no\nway"})
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_a_session_is_kept_only_where_that_is_wanted(server: tuple[Server, RestClient], kept: bool) -> None:
+    handler, other = server
+    handler.headers = {"Set-Cookie": "JSESSIONID=abc; Path=/; HttpOnly"}
+    client = RestClient("Jenkins", other.url, fix="", cookies=kept)
+    await client.get("/200", doing=DOING)
+    await client.get("/200", doing=DOING)
+    await client.close()
+    assert handler.seen[-1].cookies.get("JSESSIONID") == ("abc" if kept else None)

@@ -14,6 +14,7 @@ from hypothesis import given, strategies as st
 from pydantic import Field
 
 from bot.tools import NO_CLUSTER, TOOL_NAMES, Clients, Systems, build_tools, connect
+from bot.tools.jenkins_client import JenkinsClient
 from bot.tools.kubernetes_client import KubernetesClient
 from bot.tools.spec import Model, schema_of, validate
 from domain.actions import Effect
@@ -30,8 +31,8 @@ JSON = st.recursive(
 
 def tools() -> dict[str, Any]:
     """Every tool, connected to nothing: understanding and rendering need no cluster."""
-    nothing = object.__new__(KubernetesClient)
-    return {tool.name: tool for tool in build_tools(Clients(kubernetes=nothing), lambda name: "production")}
+    nothing = Clients(object.__new__(KubernetesClient), object.__new__(JenkinsClient))
+    return {tool.name: tool for tool in build_tools(nothing, lambda *places: "production")}
 
 
 ALL = tools()
@@ -51,6 +52,10 @@ GOOD: dict[str, dict[str, Any]] = {
     "kubernetes_cordon": {"name": "node-1.example.com", "unschedulable": True},
     "kubernetes_patch": {"namespace": "shop", "kind": "Service", "name": "a", "patch": {"spec": {"type": "ClusterIP"}}},
     "kubernetes_delete_pod": {"namespace": "shop", "name": "a"},
+    "jenkins_builds": {"job": "shop/checkout/main"},
+    "jenkins_build": {"job": "shop/checkout/feature%2Ftaxes", "number": 4},
+    "jenkins_trigger": {"job": "shop/deploy", "parameters": {"TARGET": "staging"}, "rebuild": 3},
+    "jenkins_abort": {"job": "shop/deploy", "build": 4},
 }  # fmt: skip
 
 
@@ -62,11 +67,12 @@ def test_the_tools_are_those_of_the_contract() -> None:
     }
     assert {name for name, tool in ALL.items() if tool.effect is Effect.READ} == {
         "kubernetes_get", "kubernetes_list", "kubernetes_events", "kubernetes_logs", "kubernetes_rollout_history",
+        "jenkins_builds", "jenkins_build",
     }  # fmt: skip
 
 
 def test_every_tool_satisfies_its_port() -> None:
-    for tool in build_tools(Clients(kubernetes=object.__new__(KubernetesClient)), str):
+    for tool in ALL.values():
         one: ReadTool | WriteTool = tool
         assert one.description.endswith(".")
         assert one.parameters is one.parameters
@@ -81,7 +87,7 @@ def test_good_arguments_become_canonical_with_every_default(name: str) -> None:
     assert set(understood.arguments) == set(tool.parameters["properties"])
     assert canonical(understood.arguments)
     assert tool.understand(understood.arguments).arguments == understood.arguments
-    assert understood.target.system == "kubernetes"
+    assert understood.target.system == name.partition("_")[0]
 
 
 @pytest.mark.parametrize("name", TOOL_NAMES)
@@ -127,7 +133,11 @@ def test_a_refusal_says_what_would_be_right_and_what_was_given(name: str, more: 
 
 
 @pytest.mark.parametrize("name", TOOL_NAMES)
-@given(arguments=st.dictionaries(st.sampled_from(["kind", "name", "namespace", "pod", "patch", "limits", "x"]), JSON))
+@given(
+    arguments=st.dictionaries(
+        st.sampled_from(["kind", "name", "namespace", "pod", "patch", "limits", "job", "parameters", "x"]), JSON
+    )
+)
 def test_whatever_a_model_sends_is_understood_or_refused(name: str, arguments: dict[str, Any]) -> None:
     with suppress(ArgumentsRefused):
         assert canonical(ALL[name].understand(arguments).arguments)

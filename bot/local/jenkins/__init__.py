@@ -76,6 +76,11 @@ class Jenkins:
         """Every message that an endpoint has taken, oldest first."""
         return self._notifier.sent
 
+    async def until_notified(self, count: int) -> None:
+        """Wait until so many messages were taken."""
+        async with self._notifier.told:
+            await self._notifier.told.wait_for(lambda: len(self._notifier.sent) >= count)
+
     def job(self, path: str) -> Job:
         """A job by its full name. Raises KeyError."""
         return self.engine.job(path)

@@ -28,6 +28,7 @@ class Engine:
         self.quieting_down = False
         self.pace = Pace(speed)
         self._on_phase = on_phase
+        self._held: list[Build] | None = None
         self._runs: dict[Build, Run] = {}
         self._last_id = 1000
         self._bells: list[asyncio.Future[None]] = []
@@ -181,9 +182,21 @@ class Engine:
             self._end(build)
         elif delay == WAIT:
             self._wait_for_agent(build)
+        elif self._held is not None and not build.interrupted_by:
+            self._held.append(build)
         else:
             self.pace.after(("build", id(build)), delay, lambda: self._forward(build))
         self.ring()
+
+    def hold(self) -> None:
+        """From now on builds start and stand at their next step, until `release`."""
+        self._held = self._held or []
+
+    def release(self) -> None:
+        """What was held goes on."""
+        held, self._held = self._held or [], None
+        for build in held:
+            self._hurry(build)
 
     def _wait_for_agent(self, build: Build) -> None:
         agent, why = self._agent_for(build.job.label)

@@ -21,6 +21,7 @@ class Notifier:
         self._base, self._tries = base, tries
         self._queue: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue()
         self.sent: list[dict[str, Any]] = []
+        self.told = asyncio.Condition()
 
     async def start(self) -> None:
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10))
@@ -42,7 +43,9 @@ class Notifier:
             url, payload = await self._queue.get()
             for attempt in range(self._tries):
                 if await self._deliver(url, payload):
-                    self.sent.append(payload)
+                    async with self.told:
+                        self.sent.append(payload)
+                        self.told.notify_all()
                     break
                 await asyncio.sleep(0.05 * (attempt + 1))
 
