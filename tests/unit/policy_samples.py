@@ -42,6 +42,8 @@ TOOLS = (
     ToolSchema("kubernetes_cordon", Effect.WRITE, schema(name=_STRING, unschedulable=_BOOLEAN)),
     ToolSchema("kubernetes_delete_pod", Effect.DESTRUCTIVE, schema(namespace=_STRING, name=_STRING)),
     ToolSchema("kubernetes_patch", Effect.DESTRUCTIVE, schema(**_THING, patch={"type": "object"})),
+    ToolSchema("jenkins_trigger", Effect.WRITE, schema(job=_STRING, parameters={"type": "object"}, rebuild=_INTEGER)),
+    ToolSchema("jenkins_abort", Effect.WRITE, schema(job=_STRING, build=_INTEGER, after=_INTEGER)),
 )
 EFFECTS = {tool.name: tool.effect for tool in TOOLS}
 
