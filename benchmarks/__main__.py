@@ -99,6 +99,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "clicks": own("clicks", 3),
     "storm": own("storm", 1),
     "redaction": own("redaction", 3),
+    "export": own("export", 3),
 }
 
 

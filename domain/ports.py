@@ -465,5 +465,5 @@ class Chat(Protocol):
         ...
 
     async def notice(self, incident_id: str, key: str, text: str) -> None:
-        """A short sentence in the incident's thread, said once per key."""
+        """A short sentence in the incident's thread; another one under the same key takes its place."""
         ...

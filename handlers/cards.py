@@ -27,15 +27,15 @@ _CONFIDENCE = {
 _EVIDENCE_BUDGET = 5500  # characters; a message holds 13,200 altogether
 
 
-def incident(incident: Incident, status: str = "", hosts: frozenset[str] = NO_HOSTS) -> Body:
-    """The incident's message: one line to read, one bar of colour, a few facts."""
+def incident(incident: Incident, status: str = "", hosts: frozenset[str] = NO_HOSTS, *, finished: bool = False) -> Body:
+    """The incident's message: one line to read, one bar of colour, a few facts; once it is finished, its evidence."""
     light = _LIGHTS[incident.severity] if incident.open else "✅"
     title = kit.line(incident.title, 200)
     top = kit.paragraph(kit.span(f"{light} {title}", 300, bold=True))
     bar = {
         "color": _COLOURS[incident.severity] if incident.open else _RESOLVED,
         "fallback": title,
-        "blocks": list(_incident_facts(incident, status, hosts)),
+        "blocks": [*_incident_facts(incident, status, hosts), *([_evidence_button(incident)] if finished else [])],
     }
     state = "Resolved" if not incident.open else str(incident.severity)
     return Body(f"{light} {state}: {kit.safe(title, 200)} ({kit.safe(str(incident.target), 100)})", (top,), (bar,))
@@ -64,6 +64,10 @@ def _incident_state(incident: Incident, status: str) -> Iterator[str]:
     if status:
         yield kit.safe(status)
     yield f"{kit.code(incident.id, 60)} from {kit.safe(incident.source or 'a person', 60)}"
+
+
+def _evidence_button(incident: Incident) -> Block:
+    return kit.actions(kit.button("Evidence", "incident.evidence", incident.id))
 
 
 def _place(incident: Incident) -> str:

@@ -19,7 +19,7 @@ from domain.events import Draft, MessageWanted, PictureSent, PictureWanted
 from domain.messages import CARD
 from domain.ports import Journal, Message
 from domain.report import Report
-from domain.runs import Origin, Run, RunSpec
+from domain.runs import Origin, Run, RunSpec, RunStatus
 from handlers import cards, cards_authority
 from handlers.blocks import degrade, fit, problems
 from handlers.cards_approval import approval as approval_card, call_to
@@ -77,7 +77,9 @@ class SlackChat:
         key = root_key(incident.id)
         if incident.thread_ts and await self._journal.message(key) is None:
             return
-        body = cards.incident(incident, status, self._hosts)
+        runs = () if incident.open else await self._journal.runs(incident_id=incident.id)
+        finished = bool(runs) and all(row.status is RunStatus.FINISHED for row in runs)
+        body = cards.incident(incident, status, self._hosts, finished=finished)
         channel = incident.channel or self._channel
         await self.want(key, body, channel=channel, priority=ROOT, incident_id=incident.id)
 
@@ -148,7 +150,7 @@ class SlackChat:
         await self.want(key, body, channel=self._channel, priority=RESULT, shared_since=report.week.due)
 
     async def notice(self, incident_id: str, key: str, text: str) -> None:
-        """A short sentence in the incident's thread, said once per key."""
+        """A short sentence in the incident's thread; another one under the same key takes its place."""
         await self._in_thread(f"notice:{incident_id}:{key}", cards.notice(text), incident_id, RESULT)
 
     async def picture(self, key: str, name: str, alt_text: str, content: bytes) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from slack_bolt.async_app import AsyncApp
 
-from handlers import approvals, authority, commands, feedback, figures, home, inbox, lifecycle, mentions
+from handlers import approvals, authority, commands, evidence, feedback, figures, home, inbox, lifecycle, mentions
 from handlers.services import Services
 
 LISTENERS = (
@@ -15,6 +15,7 @@ LISTENERS = (
     authority.register,
     feedback.register,
     figures.register,
+    evidence.register,
     home.register,
     lifecycle.register,
     lifecycle.register_rest,  # last: what nobody listens to is acknowledged too

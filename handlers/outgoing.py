@@ -55,6 +55,18 @@ class Outgoing:
         )
         return str(answer["files"][0]["id"])
 
+    async def file(self, name: str, content: bytes, *, title: str, comment: str, channel: str, thread_ts: str) -> str:
+        """A file in a thread, with a comment in mrkdwn above it; Slack's id of it. Slack shares it a moment later."""
+        answer = await self._client.files_upload_v2(
+            filename=name,
+            content=content,
+            title=title,
+            channel=channel,
+            thread_ts=thread_ts or None,
+            initial_comment=comment,
+        )
+        return str(answer["files"][0]["id"])
+
     async def _edit(self, row: Message, place: Place) -> Sent:
         if await self.streams.edit(row):
             return Sent(place.channel, row.ts, row.revision)

@@ -80,6 +80,14 @@ class Sender:
         log.warning("%s Its message goes without it; missing_scope means files:write.", sentence)
         return ""
 
+    async def file(self, name: str, content: bytes, **more: str) -> str:
+        """Hand a file to Slack, into a thread; its id. Raises ChatError, whose code is Slack's word."""
+        try:
+            return await self._out.file(name, content, **more)
+        except FAILURES as error:
+            code = code_of(error)
+            raise ChatError(f"Slack did not take the file {name} ({code}).", code=code) from error
+
     def problems(self) -> tuple[str, ...]:
         """Why messages stand still, one sentence each; empty when all is well."""
         dead = [

@@ -16,6 +16,7 @@ from slack_sdk.webhook.async_client import AsyncWebhookClient
 from domain.decisions import SYSTEM
 from domain.errors import AgentError, Conflict, JournalError
 from domain.events import Draft, PayloadHandled, SurfaceShown
+from domain.evidence import EvidenceOf, no_evidence
 from domain.plane import ControlPlane
 from domain.ports import Chat, Journal
 from domain.work import Rollup
@@ -75,6 +76,7 @@ class Services:
     channel: str = ""
     watched: tuple[str, ...] = ()
     draw: Callable[[Rollup], Awaitable[bytes]] = undrawn
+    evidence: EvidenceOf = no_evidence
     work: Work = field(default_factory=Work)
     visitors: Visitors = field(default_factory=Visitors)
 

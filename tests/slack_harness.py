@@ -6,16 +6,19 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from aiohttp import ClientSession
 
+from bot.evidence import of_reference
 from bot.local.workspace import Workspace
 from domain.actions import Action, Effect, Target, Undo
 from domain.alerts import Incident, Severity
 from domain.decisions import Approval, ApprovalRequest, ApprovalTerms, Decision, Outcome
 from domain.events import ApprovalRequested, Draft, IncidentOpened
+from domain.evidence import EvidenceOf
 from handlers.chat import SlackChat
 from handlers.directory import SlackDirectory
 from handlers.lane import Pace
@@ -92,7 +95,8 @@ async def running(
         w = w or await stack.enter_async_context(Workspace())
         journal = await stack.enter_async_context(open_journal(path / "journal.db", w.team_id))
         http = await stack.enter_async_context(session())
-        bot = await _assemble(w, journal, http, ops, bots, pace)
+        made = partial(of_reference, path / "journal.db", w.team_id, path / "signing.key", lambda: datetime.now(UTC))
+        bot = await _assemble(w, journal, http, ops, bots, pace, made)
         await bot.sender.start()
         await bot.socket.start()
         await bot.socket.caught_up()
@@ -103,7 +107,9 @@ async def running(
             await bot.sender.close()
 
 
-async def _assemble(w: Workspace, journal: SqliteJournal, http: ClientSession, ops: str, bots: bool, pace: Pace) -> Bot:
+async def _assemble(
+    w: Workspace, journal: SqliteJournal, http: ClientSession, ops: str, bots: bool, pace: Pace, made: EvidenceOf
+) -> Bot:
     connection = await connect(w.bot_token, w.api_url, http)
     sender = Sender(journal, connection.posting, pace=pace, ops_channel=w.channel(ops) if ops else "")
     chat = SlackChat(journal, sender, w.channel("incidents"), redact, home=connection.identity.url)
@@ -121,6 +127,7 @@ async def _assemble(w: Workspace, journal: SqliteJournal, http: ClientSession, o
         redact=redact,
         channel=w.channel("incidents"),
         watched=(w.channel("alerts"), w.channel("incidents")),
+        evidence=made,
     )
     socket = SocketMode(build(services, connection), services, w.app_token, w.api_url, ping_s=1.0)
     return Bot(w, journal, connection, sender, chat, plane, services, socket)
