@@ -84,6 +84,22 @@ def _audit(audit: argparse.ArgumentParser) -> None:
     actions = audit.add_subparsers(dest="action", metavar="action", required=True)
     verify = actions.add_parser("verify", help="re-derive the chain; exit 1 and the first bad row")
     verify.add_argument("--database", default="", metavar="FILE", help="another database than AGENT_DATABASE")
+    verify.add_argument(
+        "--file", default="", metavar="BUNDLE", help="a bundle that was exported, instead of the database"
+    )
+    verify.add_argument(
+        "--key", default="", metavar="KEY", help="with --file: the public key, as PEM file, hex or vkey"
+    )
+    export = actions.add_parser(
+        "export", help="evidence of a run, an incident or a period, that proves itself elsewhere"
+    )
+    export.add_argument("reference", nargs="?", default="", metavar="RUN", help="a run or an incident")
+    export.add_argument(
+        "--since", default="", metavar="PERIOD", help="every change since then instead, such as 30d or 13w"
+    )
+    export.add_argument("-o", "--output", default="", metavar="FILE", help="*.zip (default), *.jsonl, *.html or *.csv")
+    export.add_argument("--database", default="", metavar="FILE", help="another database than AGENT_DATABASE")
+    export.add_argument("--workspace", default="", metavar="ID", help="where the database holds several")
 
 
 def _roi(roi: argparse.ArgumentParser) -> None:

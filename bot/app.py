@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from aiohttp import ClientSession, web
 
-from bot import baselines, charts, metrics, otel, tools, vitals, weekly
+from bot import baselines, charts, evidence, metrics, otel, tools, vitals, weekly
 from bot.agent.world import World, log
 from bot.config import Settings, is_loopback, pairs, variable
 from bot.measure import Measures
@@ -211,6 +211,9 @@ def _wire(
         draw=_drawn,
         channel=channel,
         watched=tuple(dict.fromkeys(filter(None, opened.channels.values()))),
+        evidence=partial(
+            evidence.of_reference, Path(settings.agent_database), opened.journal.workspace, settings.signing_key, clock
+        ),
     )
     return plane, services
 

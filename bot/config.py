@@ -76,6 +76,9 @@ class Settings(BaseModel):
     otel_resource_attributes: str = Field("", description="Further resource attributes, name=value, comma separated")
 
     agent_database: str = Field("personal-agent.db", description="Path of the SQLite journal")
+    agent_signing_key: str = Field(
+        "", description="PEM file of the key that signs checkpoints, made at the first start; empty: AGENT_DATABASE.key"
+    )
     agent_host: str = Field("127.0.0.1", description="Address that the HTTP server binds")
     agent_port: int = Field(8080, ge=0, le=65535, description="Port that the HTTP server binds; 0 picks a free one")
     agent_alert_token: SecretStr = Field(
@@ -200,6 +203,11 @@ class Settings(BaseModel):
     def approvers(self) -> tuple[str, ...]:
         """The references behind $AGENT_APPROVERS."""
         return tuple(part.strip() for part in self.agent_approvers.split(",") if part.strip())
+
+    @property
+    def signing_key(self) -> Path:
+        """The file of the key that signs checkpoints."""
+        return Path(self.agent_signing_key or f"{self.agent_database}.key")
 
     def environment(self, *places: str) -> str:
         """The environment of a namespace, or of a place of another system (`jenkins:shop/deploy`); unlisted is production.

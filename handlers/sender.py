@@ -85,7 +85,7 @@ class Sender:
         try:
             return await self._out.file(name, content, **more)
         except FAILURES as error:
-            code = code_of(error)
+            code = understand(error).code
             raise ChatError(f"Slack did not take the file {name} ({code}).", code=code) from error
 
     def problems(self) -> tuple[str, ...]:

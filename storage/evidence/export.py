@@ -6,7 +6,7 @@ import hashlib
 import io
 import sqlite3
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from domain.events import Envelope
 from storage import checkpoints
 from storage.database import looking_at
 from storage.evidence import attestation, bundle, period, words
@@ -60,11 +61,11 @@ class Evidence:
 
 
 def of_reference(
-    path: str | Path, workspace: str, reference: str, key: Ed25519PrivateKey, now: datetime
+    path: str | Path, workspace: str, reference: str, key: Ed25519PrivateKey, now: datetime, *, alone: bool = False
 ) -> Evidence | None:
     """The evidence of a run, or of an incident with all its runs; None where the workspace has neither.
 
-    Raises JournalError where the database cannot be read.
+    `alone` makes the bundle without the files that go with it. Raises JournalError where the database cannot be read.
     """
     with looking_at(Path(path)) as db:
         runs = _runs(db, workspace, reference)
@@ -72,22 +73,25 @@ def of_reference(
             return None
         incident = _incident_of(db, workspace, runs[0])
         subject = {"incident": incident} if reference == incident else {"run": reference, "incident": incident}
-        return _exported(db, workspace, {name: of for name, of in subject.items() if of}, runs, key, now)
+        subject = {name: of for name, of in subject.items() if of}
+        return _exported(db, workspace, subject, runs, key, now, alone=alone)
 
 
-def of_period(path: str | Path, workspace: str, since: datetime, key: Ed25519PrivateKey, now: datetime) -> Evidence:
-    """The evidence of every change that was proposed since then, with the list of them. Raises JournalError."""
+def of_period(
+    path: str | Path, workspace: str, since: datetime, key: Ed25519PrivateKey, now: datetime, *, alone: bool = False
+) -> Evidence:
+    """The evidence of every change that was proposed since then, with the list of them. `alone` and errors as above."""
     with looking_at(Path(path)) as db:
         runs = period.runs_since(db, workspace, since)
         subject = {"since": f"{since:%Y-%m-%dT%H:%M:%SZ}", "until": f"{now:%Y-%m-%dT%H:%M:%SZ}"}
-        more = {CHANGES: period.as_csv(period.rows(db, workspace, since)).encode()}
-        return _exported(db, workspace, subject, runs, key, now, more)
+        more = {} if alone else {CHANGES: period.as_csv(period.rows(db, workspace, since)).encode()}
+        return _exported(db, workspace, subject, runs, key, now, more, alone=alone)
 
 
-def changes_since(path: str | Path, workspace: str, since: datetime) -> list[dict[str, str]]:
-    """The list of changes alone. Raises JournalError."""
+def changes_since(path: str | Path, workspace: str, since: datetime) -> bytes:
+    """The list of changes alone, as CSV. Raises JournalError."""
     with looking_at(Path(path)) as db:
-        return period.rows(db, workspace, since)
+        return period.as_csv(period.rows(db, workspace, since)).encode()
 
 
 def _runs(db: sqlite3.Connection, workspace: str, reference: str) -> list[str]:
@@ -113,31 +117,56 @@ def _exported(
     key: Ed25519PrivateKey,
     now: datetime,
     more: Mapping[str, bytes] | None = None,
+    *,
+    alone: bool,
 ) -> Evidence:
     by_run = {run_id: gather(db, workspace, run_id) for run_id in runs}
-    records = list({record.seq: record for found in by_run.values() for record in found}.values())
-    records.sort(key=lambda record: record.seq)
+    records = sorted(
+        {each.seq: each for found in by_run.values() for each in found}.values(), key=lambda each: each.seq
+    )
     note = _note(db, workspace, records[-1].seq if records else 0, key, now)
-    checkpoint = checkpoints.parse(note)
-    proofs = checkpoints.proofs(db, workspace, [record.seq for record in records], checkpoint.size)
-    proof = Proof(note, checkpoint.size, checkpoint.root.hex(), raw(key.public_key()).hex(), now)
-    made: dict[str, bytes] = dict(more or {})
-    stories: list[Story] = []
-    for run_id, found in by_run.items():
-        envelopes = [record.envelope for record in found]
-        stories.append(story_of(envelopes, run_id))
-        if "since" not in subject:
-            name = TIMELINE if len(runs) == 1 else f"timeline-{run_id}.html"
-            made[name] = render(envelopes, proof=proof, run_id=run_id).encode()
-        for change in stories[-1].changes:
-            if change.started is not None:
-                name = f"attestations/{change.started.event.execution_id}.json"
-                made[name] = attestation.attest(change, stories[-1], workspace, note, proofs, key)
-    title, word = _title(stories, subject), _verdict(stories, subject)
-    made["README.txt"] = _readme(title, word, subject, len(records), made).encode()
+    proofs = checkpoints.proofs(db, workspace, [each.seq for each in records], checkpoints.parse(note).size)
+    stories = {run_id: [each.envelope for each in found] for run_id, found in by_run.items()}
+    told = [story_of(envelopes, run_id) for run_id, envelopes in stories.items()]
+    title, word = _title(told, subject), _verdict(told, subject)
+    made = dict(more or {})
+    if not alone:
+        made |= {} if "since" in subject else _pages(stories, _proof(note, key, now))
+        made |= _attestations(told, workspace, note, proofs, key)
+        made["README.txt"] = _readme(title, word, subject, len(records), made).encode()
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in made.items()}
     sealed = bundle.write(bundle.Bundle(workspace, subject, records, proofs, note, now, digests), key)
-    return Evidence(subject, title, word, len(records), {BUNDLE: sealed, **made, "verify.py": script()}, now)
+    files = {BUNDLE: sealed, **made} | ({} if alone else {"verify.py": script()})
+    return Evidence(subject, title, word, len(records), files, now)
+
+
+def _proof(note: str, key: Ed25519PrivateKey, now: datetime) -> Proof:
+    checkpoint = checkpoints.parse(note)
+    return Proof(note, checkpoint.size, checkpoint.root.hex(), raw(key.public_key()).hex(), now)
+
+
+def _pages(stories: Mapping[str, Sequence[Envelope]], proof: Proof) -> dict[str, bytes]:
+    """A timeline per run."""
+    return {
+        TIMELINE if len(stories) == 1 else f"timeline-{run_id}.html": render(
+            envelopes, proof=proof, run_id=run_id
+        ).encode()
+        for run_id, envelopes in stories.items()
+    }
+
+
+def _attestations(
+    stories: Iterable[Story], workspace: str, note: str, proofs: Mapping[int, Sequence[str]], key: Ed25519PrivateKey
+) -> dict[str, bytes]:
+    """A statement per executed change."""
+    return {
+        f"attestations/{change.started.event.execution_id}.json": attestation.attest(
+            change, story, workspace, note, proofs, key
+        )
+        for story in stories
+        for change in story.changes
+        if change.started is not None
+    }
 
 
 def script() -> bytes:

@@ -19,8 +19,8 @@ import yaml
 from tests.stories.telling import MARA, telling
 
 COMMANDS = (
-    (), ("serve",), ("demo",), ("doctor",), ("runs",), ("replay",), ("audit",), ("audit", "verify"), ("policy",),
-    ("policy", "check"), ("policy", "explain"), ("roi",), ("slack",), ("slack", "manifest"),
+    (), ("serve",), ("demo",), ("doctor",), ("runs",), ("replay",), ("audit",), ("audit", "verify"), ("audit", "export"),
+    ("policy",), ("policy", "check"), ("policy", "explain"), ("roi",), ("slack",), ("slack", "manifest"),
     ("db",), ("db", "migrate"), ("version",),
 )  # fmt: skip
 
