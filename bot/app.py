@@ -129,7 +129,7 @@ def _weekly_job(
     opened: _Opened, services: Services, settings: Settings, clock: Callable[[], datetime]
 ) -> Iterator[Job]:
     appointment = settings.weekly
-    if appointment is None:
+    if appointment is None or not services.channel:
         return
 
     async def tell() -> None:

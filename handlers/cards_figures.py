@@ -22,6 +22,7 @@ SHOWN = frozenset(
 """The figures that the weekly message rests on; its menu has no room for all of them."""
 
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+_ENOUGH = 5  # waits from which on a ninetieth percentile is worth saying
 _SERVICES = 6  # of them in the table
 MOST_ROWS = 20
 _KINDS = {
@@ -99,12 +100,14 @@ def _waits(rollup: Rollup, waiting: int) -> str:
     now = f", {waiting} open now" if waiting else ""
     if not half.n:
         return f"nobody was asked{now}" if not waiting else f"{waiting} open now"
-    return f"{amount(half.value, 'ms')}, nine of ten within {amount(most.value, 'ms')} · n {half.n:,}{now}"
+    within = f", nine of ten within {amount(most.value, 'ms')}" if half.n >= _ENOUGH else ""
+    return f"{amount(half.value, 'ms')}{within} · n {half.n:,}{now}"
 
 
 def _bill(rollup: Rollup) -> str:
     model, computing = rollup.measured.model_cost, rollup.measured.compute_cost
-    parts = [f"{amount(model.value, 'micros')} model" if model.value is not None else "model without a known price"]
+    priced = f"{amount(model.value, 'micros')} model" if model.value is not None else "model without a known price"
+    parts = [priced if model.n else "no model used"]
     if computing.n:
         parts.append(f"{amount(computing.value, 'micros')} computing")
     return ", ".join(parts)

@@ -65,7 +65,7 @@ def _waiting(pending: tuple[Approval, ...], links: Links) -> Iterator[Block]:
         what = f"*{name[:1].upper()}{name[1:]}*"
         where = kit.safe(str(request.action.target), 100)
         until = f"{word_of(approval)}, expires {kit.when(request.expires_at, '{time}')}"
-        yield _linked(kit.section(f"{what}\n{where}\n{until}"), "Open card", "home.card", request.id, links)
+        yield _linked(kit.section(f"{what}\n{where}\n{until}"), "Open", "home.card", request.id, links)
     if not pending:
         yield kit.context("Nothing waits.")
     if len(pending) > _MOST:
@@ -76,7 +76,7 @@ def _open(found: tuple[Incident, ...], links: Links) -> Iterator[Block]:
     for one in found[:_MOST]:
         title = f"{LIGHTS[one.severity]} *{kit.safe(one.title, 160)}*"
         since = f"{kit.safe(str(one.target), 100)}\nsince {kit.when(one.opened_at)}"
-        yield _linked(kit.section(f"{title}\n{since}"), "Open thread", "home.thread", one.id, links)
+        yield _linked(kit.section(f"{title}\n{since}"), "Open", "home.thread", one.id, links)
     if not found:
         yield kit.context("None.")
     if len(found) > _MOST:

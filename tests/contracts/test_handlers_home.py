@@ -47,12 +47,12 @@ async def test_it_follows_what_happens_while_somebody_looks(tmp_path: Path) -> N
 async def test_a_request_leads_to_its_card_and_an_incident_to_its_thread(tmp_path: Path) -> None:
     async with looked_at(tmp_path) as bot:
         ts = await bot.card()
-        await bot.w.until(lambda: "Open card" in shown(bot))
+        await bot.w.until(lambda: "home.card" in shown(bot))
         incident = await bot.journal.incident("i1")
         assert incident
         channel, root = incident.channel, incident.thread_ts
         buttons = {
-            block["accessory"]["text"]["text"]: block["accessory"]["url"]
+            block["accessory"]["action_id"]: block["accessory"]["url"]
             for block in (bot.w.home("mara") or {})["blocks"]
             if "accessory" in block
         }
@@ -60,7 +60,7 @@ async def test_a_request_leads_to_its_card_and_an_incident_to_its_thread(tmp_pat
             await bot.services.client.chat_getPermalink(channel=channel, message_ts=message_ts)
             for message_ts in (ts, root)
         ]
-        assert [buttons["Open card"], buttons["Open thread"]] == [link["permalink"] for link in links]
+        assert [buttons["home.card"], buttons["home.thread"]] == [link["permalink"] for link in links]
 
 
 async def test_last_week_s_message_is_linked(tmp_path: Path) -> None:
