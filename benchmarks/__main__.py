@@ -100,6 +100,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "storm": own("storm", 1),
     "redaction": own("redaction", 3),
     "export": own("export", 3),
+    "weekly": own("weekly", 3),
 }
 
 

@@ -7,24 +7,32 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 from playwright.async_api import FloatRect, Page, ViewportSize, async_playwright, expect
 
 from bot import logs
-from bot.commands.stage import Stage, stage
+from bot.app import running
+from bot.commands.stage import QUICK, Stage, settings_for, stage
 from bot.local.scenarios import SCENARIOS
+from bot.local.workspace import Workspace
 from domain.alerts import Incident
 from domain.events import ApprovalRequested, Envelope, IncidentResolved, MessageSent
+from handlers.manifest import manifest
+from storage.journal import open_journal
+from tests.contracts.journal_samples import Clock
+from tests.week_samples import MONDAY, lived
 
 IMAGES = Path(__file__).parent / "images"
 CHROMIUM = Path("/usr/bin/chromium")
 PERSON = "Mara Lindqvist"
 SIZE = ViewportSize(width=1640, height=1240)
+TALL = ViewportSize(width=1100, height=1900)
 SIDEBAR = 310
 
 
 async def main() -> None:
-    """Play the bad rollout: one picture of the open card, one of the end."""
+    """Play the bad rollout: one picture of the open card, one of the end. Then a week, as its message tells it."""
     logs.configure(lambda text: text, level=40)
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -35,6 +43,7 @@ async def main() -> None:
             page = await chromium.new_page(viewport=SIZE, locale="en-GB", timezone_id="Europe/Berlin")
             async with asyncio.timeout(90):
                 await _play(world, page)
+            await _tell_a_week(Path(folder), await chromium.new_page(viewport=TALL, locale="en-GB"))
             await chromium.close()
 
 
@@ -57,6 +66,29 @@ async def _play(world: Stage, page: Page) -> None:
         await page.get_by_role("dialog").get_by_role("button", name="Approve").click()
         await _until_resolved(events)
         await _photograph(world, page, "resolved.png")
+
+
+async def _tell_a_week(folder: Path, page: Page) -> None:
+    """The weekly message of the service, about a week that the tests know."""
+    async with Workspace(manifest=manifest("minimal")) as workspace:
+        settings = settings_for(workspace, folder / "none", folder / "week.db", KUBECONFIG="")
+        clock = Clock()
+        async with open_journal(settings.agent_database, workspace.team_id, clock=clock) as journal:
+            await lived(journal, clock)
+        async with running(settings, pace=QUICK, clock=lambda: MONDAY) as app:
+            told = await workspace.until(lambda: _last(workspace, "Week 48"), 60)
+            await app.services.sender.idle()
+            await page.goto(f"{workspace.url}?user={workspace.user(PERSON)}#/channel/{workspace.channel('incidents')}")
+            message = page.locator(f'#primary .message[data-ts="{told["ts"]}"]')
+            await expect(message.locator("img[alt^='About']")).to_be_visible()
+            await page.mouse.move(SIDEBAR + 20, 70)
+            image = await message.screenshot()
+            (IMAGES / "weekly.png").write_bytes(image)
+            print(f"{IMAGES / 'weekly.png'}: {len(image) // 1024} KiB", file=sys.stderr)
+
+
+def _last(workspace: Workspace, text: str) -> dict[str, Any] | None:
+    return next((message for message in workspace.messages("incidents") if message["text"].startswith(text)), None)
 
 
 async def _start(world: Stage, name: str) -> None:

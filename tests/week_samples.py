@@ -173,7 +173,8 @@ class _Telling:
             await self.say(done, ExecutionFinished(execution, ExecutionOutcome.UNKNOWN, "sent, and no answer came"))
             return done
         await self.say(voted, ExecutionFinished(execution, ExecutionOutcome.SUCCEEDED, "rolled back to revision 3"))
-        checks = (Check("ready", passed=bool(story.verified), detail="3 of 3"),)
+        ready = "3 of 3" if story.verified else "1 of 3 after 2 min"
+        checks = (Check("ready", passed=bool(story.verified), detail=ready),)
         settled = VerificationPassed if story.verified else VerificationFailed
         await self.say(done, settled(execution, checks, 1000))
         if story.taken_back:
