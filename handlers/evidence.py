@@ -51,7 +51,7 @@ async def _hand_over(services: Services, body: Payload, incident_id: str) -> Non
         raise NotAllowed(f"Only full members of this workspace may take the evidence ({person.why_not.rstrip('.')}).")
     incident = await _finished(services, incident_id)
     said = f"evidence:{body['actions'][0].get('action_ts')}"
-    await services.chat.notice(incident_id, said, f"📎 {person.name} asked for the evidence. Putting it together …")
+    await services.chat.notice(incident_id, said, f"📜 {person.name} asked for the evidence. Putting it together …")
     try:
         file = await _made(services, incident_id)
         await _recorded(services, incident, person, file)
@@ -65,9 +65,9 @@ async def _hand_over(services: Services, body: Payload, incident_id: str) -> Non
         )
     except AgentError as error:
         refusal = _refusal(error, incident_id) if isinstance(error, ChatError) else str(error)
-        await services.chat.notice(incident_id, said, f"📎 {person.name} asked for the evidence. {refusal}")
+        await services.chat.notice(incident_id, said, f"📜 {person.name} asked for the evidence. {refusal}")
         raise BadInput(refusal) from error
-    done = f"📎 {person.name} asked for the evidence: {kit.plural(file.events, 'event')}, in {file.name} below."
+    done = f"📜 {person.name} asked for the evidence: {kit.plural(file.events, 'event')}, in {file.name}."
     await services.chat.notice(incident_id, said, done)
 
 
@@ -104,9 +104,9 @@ async def _recorded(services: Services, incident: Incident, person: Person, file
 def _comment(person: Person, file: EvidenceFile) -> str:
     """What stands above the file."""
     return (
-        f"📎 *Evidence* for {kit.person(person.id)}: {kit.safe(file.verdict, 600)}\n"
-        f"{kit.plural(file.events, 'event')} with their proofs, a timeline to read and to print, one attestation per executed "
-        f"change. verify.py in it checks all of it; public key {kit.code(file.public_key, 80)}"
+        f"📜 *Evidence* for {kit.person(person.id)}. {kit.safe(file.verdict, 600)}\n"
+        f"{kit.plural(file.events, 'event')} with their proofs, a timeline to read and to print, and verify.py, which checks "
+        f"all of it.\nPublic key {kit.code(file.public_key, 80)}"
     )
 
 

@@ -199,7 +199,7 @@ def _title(stories: Sequence[Story], subject: Mapping[str, str]) -> str:
 def _verdict(stories: Sequence[Story], subject: Mapping[str, str]) -> str:
     if "since" in subject or not stories:
         return words.plural(sum(len(story.changes) for story in stories), "proposed change")
-    return "; ".join(f"{verdict(story)[0]}: {sentence(story)}" for story in stories)
+    return " ".join(f"{verdict(story)[0]}. {sentence(story)}" for story in stories)
 
 
 def _readme(title: str, word: str, subject: Mapping[str, str], events: int, made: Mapping[str, bytes]) -> str:

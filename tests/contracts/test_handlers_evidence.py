@@ -55,7 +55,7 @@ async def test_the_archive_goes_into_the_thread_for_whoever_asked_and_verifies(t
         assert (uploaded["name"], uploaded["title"]) == ("i1.zip", "Evidence of KubePodCrashLooping")
         assert shared["files"][0]["id"] == uploaded["id"]
         assert f"<@{bot.w.user('mara')}>" in shared["text"]
-        assert re.search(r"📎 mara asked for the evidence: \d+ events, in i1.zip below.", str(said)), said
+        assert re.search(r"📜 mara asked for the evidence: \d+ events, in i1.zip.", str(said)), said
         (tmp_path / "i1.zip").write_bytes(uploaded["content"])
         found = check_file(tmp_path / "i1.zip", read_keys(tmp_path / "signing.key").public)
         assert (found.problem, found.subject) == ("", {"incident": "i1"})
@@ -126,7 +126,7 @@ async def test_a_refusal_of_slack_s_is_said_and_the_next_click_works(tmp_path: P
         await bot.w.click("mara", "incidents", message["ts"], BUTTON)
         assert "Slack did not take the file (posting_to_channel_denied)" in str(await thread(bot, message))
         await bot.w.click("mara", "incidents", message["ts"], BUTTON)
-        assert "i1.zip below" in str(await thread(bot, message))
+        assert "in i1.zip." in str(await thread(bot, message))
         assert len(bot.w.files()) == 1
 
 

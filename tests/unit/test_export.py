@@ -35,7 +35,7 @@ def test_a_run_is_written_as_an_archive_that_verifies(folder: Path, capsys: pyte
     said = capsys.readouterr().out
     public = raw(read_keys(folder / "agent.db.key").public[0]).hex()
     assert said.startswith(f"{CLEAN}.zip: 2")
-    assert "Verified: Scale cart: approved by mara, executed once" in said
+    assert "Verified. Scale cart: approved by mara, executed once" in said
     assert f"Signed by {public}. Give that key to whoever checks it, by another way than the file." in said
     assert audit("verify", "--file", f"{CLEAN}.zip") == 0
     said = capsys.readouterr().out
