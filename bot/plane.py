@@ -325,9 +325,9 @@ class Plane:
         """Bot or app ids whose messages in this channel are alerts."""
         return self._alert_bots(channel)
 
-    def environment(self, namespace: str) -> str:
-        """The environment of a namespace."""
-        return self.world.environment(namespace)
+    def environment(self, *places: str) -> str:
+        """The environment of a namespace, or of a place of another system."""
+        return self.world.environment(*places)
 
     # --- the clock's work -----------------------------------------------------------------------------------------------
 

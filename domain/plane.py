@@ -158,6 +158,6 @@ class ControlPlane(Protocol):
         """Bot or app ids whose messages in this channel are alerts."""
         ...
 
-    def environment(self, namespace: str) -> str:
-        """The environment that the server's inventory gives a namespace; unlisted is production."""
+    def environment(self, *places: str) -> str:
+        """The environment that the server's inventory gives a namespace or another place; unlisted is production."""
         ...

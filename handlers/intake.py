@@ -1,7 +1,7 @@
 """Alerts by HTTP: authenticated, parsed, redacted, and durable before the answer.
 
 202 {"incidents": [...]} once the events are in the journal; 400 names the field that is wrong; never 500 for a bad body.
-A new monitor is a function in `sources.SOURCES`.
+A new monitor is a function in `sources.SOURCES`, a new CI system one in `hooks.HOOKS`.
 """
 
 from __future__ import annotations
@@ -17,37 +17,41 @@ from aiohttp import web
 from domain.alerts import Alert
 from domain.errors import BadInput, JournalError
 from domain.plane import ControlPlane
+from handlers.hooks import HOOKS, Hook, bearer
 from handlers.services import failure
 from handlers.sources import SOURCES, Parser, Reading
 
 log = logging.getLogger("agent.intake")
 LARGEST = 1024 * 1024  # bytes
+_HOW = "Send the header Authorization: Bearer <AGENT_ALERT_TOKEN>."
 _JSON = frozenset({"application/json", "application/octet-stream", "text/plain"})
 
 
 def routes(plane: ControlPlane, token: str, redact: Callable[[str], str]) -> list[web.RouteDef]:
-    """POST /alerts/<monitor> for every source. An empty `token` means that nobody is asked for one (loopback only)."""
+    """POST /alerts/<monitor> and /hooks/<CI system>. With an empty `token` nobody is asked for one (loopback only)."""
 
-    def route(name: str, parser: Parser) -> web.RouteDef:
+    def route(path: str, hook: Hook) -> web.RouteDef:
         async def on_alerts(request: web.Request) -> web.Response:
             try:
-                return await _take(request, plane, token, redact, parser)
+                return await _take(request, plane, token, redact, hook)
             except web.HTTPException:
                 raise
             except Exception as error:  # noqa: BLE001  # the HTTP boundary
                 return _refusal(500, failure(error))
 
-        return web.post(f"/alerts/{name}", on_alerts)
+        return web.post(path, on_alerts)
 
-    return [route(name, parser) for name, parser in SOURCES.items()]
+    monitors = {f"/alerts/{name}": Hook(parser, bearer, _HOW) for name, parser in SOURCES.items()}
+    systems = {f"/hooks/{name}": hook for name, hook in HOOKS.items()}
+    return [route(path, hook) for path, hook in {**monitors, **systems}.items()]
 
 
 async def _take(
-    request: web.Request, plane: ControlPlane, token: str, redact: Callable[[str], str], parser: Parser
+    request: web.Request, plane: ControlPlane, token: str, redact: Callable[[str], str], hook: Hook
 ) -> web.Response:
-    if token and not _authorised(request, token):
-        answer = _refusal(401, "Send the header Authorization: Bearer <AGENT_ALERT_TOKEN>.")
-        answer.headers["WWW-Authenticate"] = 'Bearer realm="personal-agent"'
+    if token and not _same(hook.shown({name.lower(): value for name, value in request.headers.items()}), token):
+        answer = _refusal(401, hook.how)
+        answer.headers["WWW-Authenticate"] = hook.challenge
         return answer
     if request.content_type not in _JSON and not request.content_type.endswith("+json"):
         return _refusal(415, "The body must be application/json.")
@@ -55,7 +59,7 @@ async def _take(
     if body is None:
         return _refusal(413, f"The body is larger than {LARGEST} bytes.")
     try:
-        alerts = parsed(body, parser, Reading(redact, plane.environment))
+        alerts = parsed(body, hook.parser, Reading(redact, plane.environment))
     except BadInput as error:
         return _refusal(400, str(error), error.field)
     return await _received(plane, alerts)
@@ -95,10 +99,9 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def _authorised(request: web.Request, token: str) -> bool:
-    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    same = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), token.encode())
-    return same and scheme.lower() == "bearer"
+def _same(given: str, token: str) -> bool:
+    """Compared in a time that does not depend on how much of it is right."""
+    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), token.encode())
 
 
 async def _body(request: web.Request) -> bytes | None:

@@ -41,7 +41,7 @@ class Reading:
     """One payload being read: redacts and cleans every text of it, and notes what was changed."""
 
     redact: Callable[[str], str]
-    environment: Callable[[str], str]
+    environment: Callable[..., str]
     known: dict[str, str] = field(default_factory=dict)
     cut: set[str] = field(default_factory=set)
 

@@ -192,8 +192,9 @@ class FakePlane:
     def allowed_bots(self, channel: str) -> Sequence[str]:
         return self.bots.get(channel, ())
 
-    def environment(self, namespace: str) -> str:
-        return "staging" if namespace.startswith("staging") else "production"
+    def environment(self, *places: str) -> str:
+        staging = any(place.startswith("staging") or place.endswith(":staging") for place in places)
+        return "staging" if staging else "production"
 
     async def _events(self) -> AsyncIterator[Envelope]:
         for envelope in await self.journal.since(0):

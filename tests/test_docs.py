@@ -20,6 +20,7 @@ from bot.config import Settings, load
 from bot.tools import TOOL_NAMES, schemas
 from domain.runs import Budget
 from handlers.cards_info import COMMANDS
+from handlers.hooks import HOOKS
 from handlers.sources import SOURCES
 from policies.policy import load as load_policy
 
@@ -162,7 +163,7 @@ def test_every_metric_is_documented_with_its_labels_and_no_other_is() -> None:
 
 def test_every_address_of_the_http_server_is_documented() -> None:
     named = set(re.findall(r"`[^`]*?(/(?:alerts|hooks)/\w+)", text("docs/operations.md")))
-    assert named == {f"/alerts/{name}" for name in SOURCES}
+    assert named == {*(f"/alerts/{name}" for name in SOURCES), *(f"/hooks/{name}" for name in HOOKS)}
     for path in ("/healthz", "/readyz", "/metrics", "/slack/events"):
         assert f"{path}`" in text("docs/operations.md")
         assert f'"{path}"' in text("bot/vitals.py") + text("handlers/slack_app.py")

@@ -34,7 +34,7 @@ class World:
     rules: Model
     redactor: Redactor
     policy: Callable[[], Policy]
-    environment: Callable[[str], str]
+    environment: Callable[..., str]
     mode: Callable[[], Mode]
     paused: Callable[[], str]
     clock: Callable[[], datetime]

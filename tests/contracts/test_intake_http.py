@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import io
 import json
@@ -21,6 +22,7 @@ from handlers.intake import LARGEST, routes
 from storage.journal import SqliteJournal, open_journal
 from tests.fake_plane import FakePlane
 from tests.slack_harness import redact
+from tests.unit.test_hooks import notification
 from tests.unit.test_intake import alert, pagerduty, webhook
 
 TOKEN = "t0ken-of-the-webhooks"
@@ -39,9 +41,8 @@ class Intake:
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        async with self.http.post(
-            f"{self.url}/alerts/{source}", data=io.BytesIO(data), headers=headers, **more
-        ) as answer:
+        path = source if source.startswith("/") else f"/alerts/{source}"
+        async with self.http.post(f"{self.url}{path}", data=io.BytesIO(data), headers=headers, **more) as answer:
             return answer.status, await answer.json(), answer.headers
 
 
@@ -144,3 +145,57 @@ async def test_a_thousand_alerts_in_ten_requests_at_once_all_arrive(tmp_path: Pa
         assert [status for status, _, _ in answers] == [202] * 10
         assert sorted(answer["incidents"][0] for _, answer, _ in answers) == [f"inc-g{group}" for group in range(10)]
         assert len(one.plane.alerts) == 1000
+
+
+# --- hooks of CI systems
+
+
+def _basic(password: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"jenkins:{password}".encode()).decode()}
+
+
+@pytest.mark.parametrize("headers", [_basic(TOKEN), {"Authorization": f"Bearer {TOKEN}"}])
+async def test_a_failed_build_is_in_the_journal_when_it_is_accepted(tmp_path: Path, headers: dict[str, str]) -> None:
+    async with intake(tmp_path) as one:
+        status, answer, _ = await one.post(notification(), "/hooks/jenkins", token=None, headers=headers)
+        assert (status, answer) == (202, {"incidents": ["inc-jenkins:shop/checkout/main"]})
+        [stored] = [envelope.event for envelope in await one.journal.since(0)]
+        assert stored.alert.target.system == "jenkins"
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, _basic(""), _basic("wrong"), _basic(TOKEN + "x"), {"Authorization": f"Basic {TOKEN}"}]
+)
+async def test_a_hook_without_the_token_is_not_read_and_is_told_how_to_show_it(
+    tmp_path: Path, headers: dict[str, str]
+) -> None:
+    async with intake(tmp_path) as one:
+        status, answer, sent = await one.post(b"not even JSON", "/hooks/jenkins", token=None, headers=headers)
+        assert status == 401
+        assert "password in the endpoint's URL" in answer["error"]
+        assert sent["WWW-Authenticate"].startswith("Basic")
+        assert TOKEN not in str(answer)
+
+
+async def test_a_token_in_the_query_is_none_for_it_would_stand_in_every_access_log(tmp_path: Path) -> None:
+    async with intake(tmp_path) as one:
+        assert (await one.post(notification(), f"/hooks/jenkins?token={TOKEN}", token=None))[0] == 401
+
+
+async def test_a_password_opens_no_monitors_webhook(tmp_path: Path) -> None:
+    async with intake(tmp_path) as one:
+        assert (await one.post(webhook(), token=None, headers=_basic(TOKEN)))[0] == 401
+
+
+async def test_a_build_that_was_stopped_is_taken_and_is_no_alert(tmp_path: Path) -> None:
+    async with intake(tmp_path) as one:
+        assert (await one.post(notification("ABORTED"), "/hooks/jenkins"))[:2] == (202, {"incidents": []})
+        assert not one.plane.alerts
+
+
+@pytest.mark.parametrize("body", [b"", b"[", b"\xff", b"7", b'{"build": {}}', b"[" * 200_000])
+async def test_a_bad_build_is_400_with_a_field_and_never_500(tmp_path: Path, body: bytes) -> None:
+    async with intake(tmp_path) as one:
+        status, answer, _ = await one.post(body, "/hooks/jenkins")
+        assert status == 400
+        assert answer["field"]
