@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from bot import VERSION
 from domain.errors import AgentError, PolicyError, SettingsError
 
-LAZY = ("serve", "demo", "doctor", "runs", "replay", "audit", "policy", "roi", "slack", "db")
+LAZY = ("serve", "demo", "doctor", "runs", "replay", "audit", "policy", "roi", "runbook", "slack", "db")
 """The modules of bot.commands, each imported only when it is the command."""
 
 
@@ -32,6 +32,9 @@ def parser() -> argparse.ArgumentParser:
     _audit(commands.add_parser("audit", help="the journal's proof"))
     _policy(commands.add_parser("policy", help="check, test, explain and back-test the policy"))
     _roi(commands.add_parser("roi", help="what the work cost and saved, from the journal's rows"))
+    runbook = commands.add_parser("runbook", help="draft a runbook from an incident, or check the folder of them")
+    runbook.add_argument("incident", metavar="INCIDENT|check")
+    runbook.add_argument("-o", "--output", default="", metavar="FILE", help="write it there instead of printing it")
     slack = commands.add_parser("slack", help="what Slack has to know of the app")
     actions = slack.add_subparsers(dest="action", metavar="action", required=True)
     manifest = actions.add_parser("manifest", help="the app manifest, generated from what the code uses")

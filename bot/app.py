@@ -151,7 +151,7 @@ async def _open(stack: AsyncExitStack, settings: Settings, clock: Callable[[], d
     found = systems(settings)
     redactor = _redactor(settings, found.mcp)
     await _export_traces(stack, settings, journal, redactor)
-    toolbox = await tools.connect(found, settings.environment)
+    toolbox = await tools.connect(found, settings.environment, journal.precedents)
     stack.push_async_callback(toolbox.close)
     policy = PolicyFiles(settings.agent_policy, toolbox.schemas, variables(settings))
     await reload_policy(policy, journal)
@@ -262,6 +262,7 @@ def systems(settings: Settings) -> tools.Systems:
         gitlab_url=settings.gitlab_url,
         gitlab_token=settings.gitlab_token.get_secret_value(),
         mcp=read_servers(settings.agent_mcp, variable),
+        runbooks=settings.agent_runbooks,
     )
 
 

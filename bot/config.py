@@ -107,6 +107,7 @@ class Settings(BaseModel):
         "debounce=10s,max-wait=60s,cooldown=15m,storm=10/5m",
         description="How long repeated alerts wait, and how many new problems within what time are one storm",
     )
+    agent_runbooks: str = Field("", description="Folder of the team's runbooks, Markdown files with matchers")
     agent_mcp: str = Field("", description="Path of the file of MCP servers and what effect each of their tools has")
     agent_environments: str = Field(
         "",

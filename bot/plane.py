@@ -15,6 +15,7 @@ from bot.incidents import OpenIncidents, ResolvedIncidents
 from bot.intake import STORM, Intake
 from bot.narrator import Narrator
 from bot.questions import target_of_question
+from bot.record import record_of
 from bot.waiting import WaitingAlerts
 from bot.workers import Workers
 from domain.actions import Mode
@@ -420,13 +421,10 @@ class Plane:
             log.exception("the failure could not be recorded", extra={"run_id": run_id})
 
     async def _context(self, incident: Incident) -> str:
-        """What the thread knows already: the last runs' conclusions."""
-        lines = [f"Incident {incident.title} ({'open' if incident.open else 'resolved'})."]
-        for row in await self.world.journal.runs(incident_id=incident.id, limit=3):
-            run = fold(await self.world.journal.of_run(row.spec.id))
-            if run.diagnosis is not None:
-                lines.append(f"{run.diagnosis.summary} {run.diagnosis.cause} Ended: {run.reason or 'not yet'}.")
-        return "\n".join(lines)
+        """What the journal has of the incident: what a follow-up is answered from first."""
+        rows = await self.world.journal.runs(incident_id=incident.id, limit=3)
+        runs = [fold(await self.world.journal.of_run(row.spec.id)) for row in reversed(rows)]
+        return record_of(incident, runs)
 
     def _later(self, work: Any) -> None:
         task = asyncio.create_task(work)

@@ -15,6 +15,7 @@ from domain.brakes import Brakes, TrackRecord
 from domain.decisions import Approval, Check
 from domain.events import Draft, Envelope, PayloadReceived
 from domain.feedback import FeedbackGiven, Quality
+from domain.memory import Precedent
 from domain.noise import Held, MaintenanceWindow
 from domain.report import Head, Report
 from domain.runs import Answer, Run, RunOutcome, RunSpec, RunStatus
@@ -206,6 +207,12 @@ class Journal(Protocol):
 
     async def shown(self, run_id: str) -> Mapping[str, datetime]:
         """When Slack had the card of each of a run's approval requests, by the request's id; without those it never had."""
+        ...
+
+    async def precedents(
+        self, *, fingerprint: str = "", target_key: str = "", text: str = "", limit: int = 5
+    ) -> Sequence[Precedent]:
+        """Earlier runs of settled incidents about a problem alike, the most alike first."""
         ...
 
     async def rollup(self, since: datetime, until: datetime) -> Rollup:

@@ -20,11 +20,12 @@ from domain.decisions import Approval
 from domain.errors import JournalError
 from domain.events import Envelope, Event, PayloadReceived
 from domain.feedback import FeedbackGiven, Quality
+from domain.memory import Precedent
 from domain.noise import Held, MaintenanceWindow
 from domain.ports import Message, RunRow
 from domain.report import Head, Mishap
 from domain.work import Drill, Rollup
-from storage import brakes, decisions, drills, feedback, report, rollups, rows
+from storage import brakes, decisions, drills, feedback, memories, report, rollups, rows
 from storage.database import Connection, check, looking_at, projections, read_only, scripts, sentence, workspaces
 from storage.views import ENVELOPE, current, envelope
 
@@ -255,6 +256,14 @@ class Reader:
         """When Slack had the card of each of a run's approval requests, by the request's id; without those it never had."""
         sql = "SELECT id, shown_at FROM approvals WHERE workspace = ? AND run_id = ? AND shown_at IS NOT NULL"
         return dict(await self._all(sql, (run_id,), lambda _, row: (row[0], moment(row[1]))))
+
+    async def precedents(
+        self, *, fingerprint: str = "", target_key: str = "", text: str = "", limit: int = 5
+    ) -> Sequence[Precedent]:
+        """Earlier runs of settled incidents about a problem alike, the most alike first."""
+        return await self._read(
+            lambda db: memories.precedents(db, self._workspace, fingerprint, target_key, text, limit)
+        )
 
     async def rollup(self, since: datetime, until: datetime) -> Rollup:
         """What the work of a period cost and saved: from `since` up to, not including, `until`."""

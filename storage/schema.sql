@@ -81,6 +81,29 @@ CREATE INDEX runs_by_age ON runs (workspace, seq);
 CREATE INDEX runs_of_incident ON runs (workspace, incident_id, seq);
 CREATE INDEX runs_unfinished ON runs (workspace, seq) WHERE status <> 'finished';
 
+-- What runs concluded, by what it may be found again.
+CREATE TABLE memories (
+  workspace   TEXT    NOT NULL,
+  run_id      TEXT    NOT NULL,
+  seq         INTEGER NOT NULL,
+  incident_id TEXT    NOT NULL,
+  at          TEXT    NOT NULL,
+  fingerprint TEXT    NOT NULL,
+  target_key  TEXT    NOT NULL,
+  summary     TEXT    NOT NULL,
+  cause       TEXT    NOT NULL,
+  PRIMARY KEY (workspace, run_id)
+) STRICT;
+CREATE INDEX memories_of_alert ON memories (workspace, fingerprint, seq) WHERE fingerprint <> '';
+CREATE INDEX memories_of_target ON memories (workspace, target_key, seq) WHERE target_key <> '';
+
+CREATE TABLE memory_words (
+  workspace TEXT NOT NULL,
+  word      TEXT NOT NULL,
+  run_id    TEXT NOT NULL,
+  PRIMARY KEY (workspace, word, run_id)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE feedback (
   workspace TEXT    NOT NULL,
   run_id    TEXT    NOT NULL,

@@ -24,6 +24,7 @@ from bot.agent.step import decide, decided, failed, is_write, propose
 from bot.agent.world import Journey, World, log
 from bot.agent.worth import bill_of, work_unit
 from bot.analyzers import Reading, analyze
+from bot.models.follow_up import answered
 from domain.actions import Action
 from domain.canonical import canonical, digest_of, plain
 from domain.decisions import ApprovalState, ExecutionOutcome, Outcome
@@ -181,9 +182,12 @@ class _Passage:
         began = time.perf_counter()
         await self.show()
         spec = self.run.spec
+        if answered(spec.question, spec.context):  # the journal knows: nothing has to be looked at
+            await self.journey.record(FindingsReported((), _ms(began)))
+            return
         try:
             async with asyncio.timeout(ANALYSIS_SECONDS):
-                findings = await analyze(spec.target, spec.alert, self._analyzer_read)
+                findings = await analyze(spec.target, spec.alert, self._analyzer_read, self.world.tools)
         except TimeoutError:
             findings = ()
         await self.journey.record(FindingsReported(findings, _ms(began)))

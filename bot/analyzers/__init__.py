@@ -5,13 +5,15 @@ An analyzer is a pure function from a Scene (what was read) to findings; `scene.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
 from bot.analyzers.deployments import analyze_deployments
 from bot.analyzers.fields import short
 from bot.analyzers.findings import claims, finding
 from bot.analyzers.jobs import analyze_jobs
+from bot.analyzers.known import analyze_known, recall
 from bot.analyzers.nodes import analyze_nodes
 from bot.analyzers.pods import analyze_pods
 from bot.analyzers.reading import Read, Reading
@@ -33,18 +35,22 @@ ANALYZERS: tuple[Callable[[Scene], tuple[Finding, ...]], ...] = (
 )
 
 
-async def analyze(target: Target, alert: Alert | None, read: Read) -> tuple[Finding, ...]:
+async def analyze(
+    target: Target, alert: Alert | None, read: Read, offered: Collection[str] = ()
+) -> tuple[Finding, ...]:
     """What is wrong with the target, causes first; empty where the target names nothing that can be looked at.
 
-    Reads that do not depend on each other run at once. A read that fails becomes a finding, never an exception.
+    Reads that do not depend on each other run at once. A read that fails becomes a finding, never an exception. `offered` are
+    the tools that there are: of those that are not set up, such as runbooks, nothing is said.
     """
-    return findings_of(await look(target, alert, read))
+    scenes, known = await asyncio.gather(look(target, alert, read), recall(target, alert, read, offered))
+    return findings_of(scenes, analyze_known(known, target))
 
 
-def findings_of(scenes: Iterable[Scene]) -> tuple[Finding, ...]:
-    """The findings about scenes that were read: those without stored evidence dropped, heaviest first."""
+def findings_of(scenes: Iterable[Scene], more: Iterable[Finding] = ()) -> tuple[Finding, ...]:
+    """The findings about scenes that were read, and more: those without stored evidence dropped, heaviest first."""
     scenes = tuple(scenes)
-    found = [item for scene in scenes for analyzer in ANALYZERS for item in analyzer(scene)]
+    found = [*(item for scene in scenes for analyzer in ANALYZERS for item in analyzer(scene)), *more]
     found += [item for scene in scenes for item in _unread(scene)]
     unique = {(item.code, item.target.key, item.title): item for item in claims(found)}
     return tuple(sorted(_one_culprit(unique.values()), key=lambda item: -item.weight))

@@ -60,6 +60,8 @@ WEIGHTS = {
     "job.complete": 10,
     "job.running": 10,
     "cron_job.healthy": 10,
+    "known.runbook": 9,
+    "known.seen_before": 8,
     "read.failed": 5,
 }
 """Causes before symptoms, symptoms before circumstances, and what is well last."""

@@ -78,7 +78,7 @@ def _brief(run: Run) -> list[str]:
     if spec.question:
         parts.append(f"A person asks: {spec.question}")
     if spec.context:
-        parts.append(f"Known from this thread:\n{spec.context}")
+        parts.append(f"The journal's record of this incident; answer from it where it has the answer:\n{spec.context}")
     parts.append(f"Target: {spec.target} ({spec.target.environment}).")
     if run.findings:
         lines = [f"- {finding.title}. {finding.detail} {_cites(finding.evidence)}" for finding in run.findings]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
+from bot.models.follow_up import answered, told
 from domain.canonical import canonical, digest_of
 from domain.decisions import ApprovalState, Execution, ExecutionOutcome
 from domain.diagnosis import Confidence, Diagnosis, Evidence, Finding, Hypothesis, Proposal
@@ -15,6 +17,9 @@ NAME = "rules"
 MAX_EVIDENCE = 8
 MAX_STEPS = 5
 NOT_BLAMED = "deployment.rollout_not_blamed"
+KNOWN = ("known.runbook", "known.seen_before")
+CIRCUMSTANCES = (*KNOWN, "read.failed")
+"""Findings that are no trouble by themselves."""
 
 _WORDS = {
     "kubernetes_rollback": "The rollback",
@@ -69,15 +74,29 @@ def answer(run: Run, offered: Iterable[str]) -> Answer:
 def conclude(run: Run) -> Diagnosis:
     """What is wrong as far as the findings go, what became of the proposal, and what to look at next."""
     findings = run.findings or ()
-    broken = [found for found in findings if not found.healthy and found.code != "read.failed"]
-    if broken:
-        return _of_broken(run, broken)
+    if lines := answered(run.spec.question, run.spec.context):
+        return replace(told(lines, NAME), note=_note(run))
+    broken = [found for found in findings if not found.healthy and found.code not in CIRCUMSTANCES]
     well = [found for found in findings if found.healthy]
-    return _of_well(run, well) if well else _of_nothing(run)
+    seen = _of_broken(run, broken) if broken else _of_well(run, well) if well else _of_nothing(run)
+    return _with_what_is_known(seen, [found for found in findings if found.code in KNOWN])
+
+
+def _with_what_is_known(seen: Diagnosis, known: list[Finding]) -> Diagnosis:
+    """The diagnosis with what happened before beside the cause, and the runbooks' first steps at the end."""
+    before = [f"{found.title}: {found.detail}" for found in known if found.code == "known.seen_before"]
+    steps = [step for found in known for step in _strings(found.facts.get("next_steps"))]
+    evidence = dict.fromkeys((*seen.evidence, *(item for found in known for item in found.evidence)))
+    return replace(
+        seen,
+        cause=" ".join(filter(None, (seen.cause, *before))),
+        next_steps=(*seen.next_steps[: MAX_STEPS - 1], *steps)[:MAX_STEPS],
+        evidence=tuple(evidence)[: MAX_EVIDENCE + len(known)],
+    )
 
 
 def _to_propose(run: Run, offered: frozenset[str]) -> Finding | None:
-    broken = [found for found in run.findings or () if not found.healthy]
+    broken = [found for found in run.findings or () if not found.healthy and found.code not in CIRCUMSTANCES]
     if not broken or broken[0].proposal is None or broken[0].proposal.tool not in offered:
         return None
     # whatever became of it, whoever proposed it: a second try in the same run would be nagging

@@ -12,12 +12,14 @@ from bot.tools.jenkins_abort import abort_tool
 from bot.tools.jenkins_client import JenkinsClient
 from bot.tools.jenkins_reads import read_tools as jenkins_reads
 from bot.tools.jenkins_trigger import trigger_tool
+from bot.tools.knowledge import Recall, knowledge_tools
 from bot.tools.kubernetes_client import KubernetesClient, open_client
 from bot.tools.kubernetes_reads import read_tools
 from bot.tools.kubernetes_writes import write_tools
 from bot.tools.mcp_file import McpServer
 from bot.tools.mcp_session import McpSession
 from bot.tools.mcp_tools import McpRead, McpWrite, listed_schemas, tools_of, unique
+from bot.tools.runbooks import Runbooks
 from domain.errors import ToolError
 from domain.ports import Tool
 from policies.schema import ToolSchema
@@ -39,6 +41,8 @@ TOOL_NAMES: tuple[str, ...] = (
     "jenkins_build",
     "jenkins_trigger",
     "jenkins_abort",
+    "incident_history",
+    "runbook_find",
 )
 
 NO_CLUSTER = "No cluster: set KUBECONFIG to a kubeconfig, or run inside a cluster with a service account."
@@ -61,6 +65,7 @@ class Systems:
     gitlab_url: str = ""
     gitlab_token: str = ""
     mcp: tuple[McpServer, ...] = ()
+    runbooks: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,8 +100,11 @@ class Toolbox:
                 await client.close()
 
 
-async def connect(systems: Systems, environment: Callable[..., str]) -> Toolbox:
-    """The tools of what is configured. Raises SettingsError where a setting cannot be used; talks to nothing yet."""
+async def connect(systems: Systems, environment: Callable[..., str], recall: Recall | None = None) -> Toolbox:
+    """The tools of what is configured. Raises SettingsError where a setting cannot be used; asks MCP servers only.
+
+    `recall` finds earlier incidents in the journal.
+    """
     notes: tuple[str, ...] = ()
     kubernetes = None
     if systems.kubeconfig or os.environ.get("KUBERNETES_SERVICE_HOST"):
@@ -104,8 +112,9 @@ async def connect(systems: Systems, environment: Callable[..., str]) -> Toolbox:
     else:
         notes += (NO_CLUSTER,)
     clients = Clients(kubernetes, _jenkins(systems))
+    known = knowledge_tools(recall, Runbooks(systems.runbooks) if systems.runbooks else None)
     strangers, others, more = await _meet(systems.mcp)
-    return Toolbox((*build_tools(clients, environment), *others), (*notes, *more), clients, strangers)
+    return Toolbox((*build_tools(clients, environment), *known, *others), (*notes, *more), clients, strangers)
 
 
 def _jenkins(systems: Systems) -> JenkinsClient | None:
@@ -152,5 +161,6 @@ def schemas(servers: Sequence[McpServer] = ()) -> tuple[ToolSchema, ...]:
     """
     unconnected: Any = object()  # nothing is called: only names, effects and argument schemas are read
     tools = build_tools(Clients(kubernetes=unconnected, jenkins=unconnected), lambda *_: "production")
-    own = tuple(ToolSchema(tool.name, tool.effect, tool.parameters) for tool in tools)
+    known = knowledge_tools(unconnected, unconnected)
+    own = tuple(ToolSchema(tool.name, tool.effect, tool.parameters) for tool in (*tools, *known))
     return (*own, *listed_schemas(servers))

@@ -85,6 +85,7 @@ from storage.views import (
     executions,
     feedback,
     incidents,
+    memories,
     messages,
     noise,
     runs,
@@ -207,6 +208,7 @@ def _fold_run(
             runs.stepped(db, at)
         case DiagnosisConcluded():
             runs.diagnosed(db, at, event)
+            memories.remembered(db, at, event)
         case RunFinished():
             runs.finished(db, at, event)
         case _:

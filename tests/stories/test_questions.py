@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bot.local.cluster import AGENT
 from domain.events import DiagnosisConcluded, RunStarted
 from domain.runs import Origin, RunOutcome
 from tests.stories.telling import GITA, JONAS, MARA, Story, telling
@@ -112,3 +113,28 @@ async def test_a_question_about_nothing_is_answered_with_what_would_help(tmp_pat
         ts = await room.say(MARA, "incidents", f"<@{room.bot_user_id}> {text}")
         await answered(story)
         assert "Not proven" in said_in(story, room.channel("incidents"), ts)
+
+
+async def test_who_approved_and_whether_it_helped_is_answered_from_the_journal_without_another_look(
+    tmp_path: Path,
+) -> None:
+    async with telling(tmp_path) as story:
+        await story.begin()
+        await story.press(MARA, await story.approval())
+        await story.finished()
+        incident = await story.resolved()
+        looked = len(story.stage.cluster.asked)
+        room = story.stage.workspace
+        await room.say(MARA, "incidents", "who approved that, and did it help?", thread_ts=incident.thread_ts)
+        answer = await story.until(lambda: concluded(story, 2))
+        assert answer.diagnosis.evidence[0].id == "journal"
+        assert answer.diagnosis.summary.startswith("Approved: kubernetes_rollback on shop/deployment/checkout")
+        assert "by mara" in answer.diagnosis.summary
+        since = [asked for asked in story.stage.cluster.asked[looked:] if asked.user == AGENT]
+        assert [asked for asked in since if "/pods" in asked.path] == []
+
+
+async def concluded(story: Story, count: int) -> Any:
+    """The latest conclusion, once there are so many."""
+    found = await story.recorded(DiagnosisConcluded)
+    return found[-1] if len(found) >= count else None

@@ -124,6 +124,22 @@ def test_runs_lists_them_and_shows_one_step_by_step(told: Path) -> None:
     assert (missing.returncode, "there is no run run-none" in missing.stderr) == (1, True)
 
 
+def test_a_runbook_is_drafted_from_an_incident_and_can_be_read_again(told: Path) -> None:
+    incident = next(part for part in agent("runs", "--json", folder=told).stdout.split('"') if part.startswith("inc-"))
+    books = told / "books"
+    books.mkdir(exist_ok=True)
+    written = agent("runbook", incident, "-o", str(books / "checkout.md"), folder=told)
+    assert (written.returncode, "read it before you merge it" in written.stdout) == (0, True)
+    text = (books / "checkout.md").read_text()
+    assert "## What fixed it" in text
+    assert "`kubernetes_rollback` on shop/deployment/checkout" in text
+    checked = agent("runbook", "check", folder=told, AGENT_RUNBOOKS=str(books))
+    assert (checked.returncode, "name=checkout" in checked.stdout) == (0, True)
+    missing = agent("runbook", "inc-none", folder=told)
+    assert (missing.returncode, "there is no incident inc-none" in missing.stderr) == (1, True)
+    assert agent("runbook", "check", folder=told).returncode == 2
+
+
 def test_roi_separates_what_is_measured_from_what_is_estimated(told: Path) -> None:
     shown = agent("roi", folder=told).stdout
     assert shown.index("measured") < shown.index("estimated")

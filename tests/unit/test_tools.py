@@ -15,6 +15,7 @@ from pydantic import Field
 
 from bot.tools import NO_CLUSTER, TOOL_NAMES, Clients, Systems, build_tools, connect
 from bot.tools.jenkins_client import JenkinsClient
+from bot.tools.knowledge import knowledge_tools
 from bot.tools.kubernetes_client import KubernetesClient
 from bot.tools.spec import Model, schema_of, validate
 from domain.actions import Effect
@@ -32,7 +33,9 @@ JSON = st.recursive(
 def tools() -> dict[str, Any]:
     """Every tool, connected to nothing: understanding and rendering need no cluster."""
     nothing = Clients(object.__new__(KubernetesClient), object.__new__(JenkinsClient))
-    return {tool.name: tool for tool in build_tools(nothing, lambda *places: "production")}
+    unconnected: Any = object()
+    built = build_tools(nothing, lambda *places: "production")
+    return {tool.name: tool for tool in (*built, *knowledge_tools(unconnected, unconnected))}
 
 
 ALL = tools()
@@ -56,6 +59,8 @@ GOOD: dict[str, dict[str, Any]] = {
     "jenkins_build": {"job": "shop/checkout/feature%2Ftaxes", "number": 4},
     "jenkins_trigger": {"job": "shop/deploy", "parameters": {"TARGET": "staging"}, "rebuild": 3},
     "jenkins_abort": {"job": "shop/deploy", "build": 4},
+    "incident_history": {"text": "it crashes"},
+    "runbook_find": {"text": "it crashes", "alertname": "KubePodCrashLooping"},
 }  # fmt: skip
 
 
@@ -68,6 +73,7 @@ def test_the_tools_are_those_of_the_contract() -> None:
     assert {name for name, tool in ALL.items() if tool.effect is Effect.READ} == {
         "kubernetes_get", "kubernetes_list", "kubernetes_events", "kubernetes_logs", "kubernetes_rollout_history",
         "jenkins_builds", "jenkins_build",
+        "incident_history", "runbook_find",
     }  # fmt: skip
 
 
