@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
-from domain.figures import EXACT, again
+from domain.feedback import Quality
+from domain.figures import EXACT, WILSON, again
 from domain.work import Baseline, Basis, Case, Drill, Figure, Group, Rollup
 
 COLUMNS = ("part", "name", "title", "value", "unit", "n", "low", "high", "interval", "basis", "method", "note")
@@ -39,6 +40,21 @@ def words(rollup: Rollup, *, brief: bool = False) -> str:
             *(() if brief else ("baselines, which the estimates rest on", *map(_baseline, rollup.baselines))),
         ]
     )
+
+
+def rated(quality: Quality) -> str:
+    """How the period's diagnoses were rated: each share with its n and interval, then every 👎 with its words."""
+    shares = [("all", quality.share), *quality.by_kind, *quality.by_model] if quality.share.n else []
+    lines = [
+        f"  {name.replace('_', ' '):<32} {share.good / share.n:>10.0%}  {share.good:,} of {share.n:,};"
+        f" {share.interval[0]:.0%} to {share.interval[1]:.0%} ({WILSON})"
+        for name, share in shares
+    ]
+    lines += [
+        f"  {each.at:%Y-%m-%d} {each.run_id} {each.category.replace('_', ' ')}  {_printable(each.reason)}".rstrip()
+        for each in quality.complaints
+    ]
+    return "\n".join(["diagnoses that people called helpful", *(lines or ["  nobody rated one"])])
 
 
 def drilled(drill: Drill, figure_of_rows: int | None) -> str:

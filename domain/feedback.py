@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from math import sqrt
 
-_Z = 1.959964  # 95 in 100
+from domain.figures import wilson
 
 
 class FeedbackVerdict(StrEnum):
@@ -47,13 +46,8 @@ class Share:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The share's 95 % Wilson interval, which is honest for small n too; (0, 1) without any."""
-        if self.n == 0:
-            return 0.0, 1.0
-        share, z2 = self.good / self.n, _Z * _Z
-        centre = share + z2 / (2 * self.n)
-        margin = _Z * sqrt(share * (1 - share) / self.n + z2 / (4 * self.n * self.n))
-        return max(0.0, (centre - margin) / (1 + z2 / self.n)), min(1.0, (centre + margin) / (1 + z2 / self.n))
+        """The 95 % interval of the share, by Wilson's score; (0, 1) without any."""
+        return wilson(self.good, self.n)
 
 
 @dataclass(frozen=True)

@@ -157,19 +157,26 @@ def total(name: str, value: int | None, n: int, note: str = "") -> Figure:
     return figure(name, value, n, interval=EXACT, note=note)
 
 
+def wilson(part: int, whole: int) -> tuple[float, float]:
+    """The 95 % interval of a proportion by Wilson's score, honest for small numbers too; 0 to 1 where there are none."""
+    if not whole:
+        return 0.0, 1.0
+    p, z2 = part / whole, Z * Z / whole
+    centre, reach = p + z2 / 2, Z * math.sqrt(p * (1 - p) / whole + z2 / (4 * whole))
+    return max(0.0, (centre - reach) / (1 + z2)), min(1.0, (centre + reach) / (1 + z2))
+
+
 def share(name: str, part: int, whole: int) -> Figure:
     """A proportion in thousandths, with Wilson's score interval rounded outwards."""
     if not whole:
         return figure(name, None, 0, interval=TOO_FEW)
-    p, z2 = part / whole, Z * Z / whole
-    centre, reach = p + z2 / 2, Z * math.sqrt(p * (1 - p) / whole + z2 / (4 * whole))
-    low, high = (centre - reach) / (1 + z2), (centre + reach) / (1 + z2)
+    low, high = wilson(part, whole)
     return figure(
         name,
-        round(1000 * p),
+        round(1000 * part / whole),
         whole,
-        low=max(0, math.floor(1000 * low)),
-        high=min(1000, math.ceil(1000 * high)),
+        low=math.floor(1000 * low),
+        high=math.ceil(1000 * high),
         interval=WILSON,
     )
 

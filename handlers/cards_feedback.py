@@ -1,14 +1,17 @@
-"""Feedback on a diagnosis: the two buttons below it, the dialog behind 👎, and the thanks. Pure."""
+"""Feedback on a diagnosis: the two buttons below it, the dialog behind 👎, the thanks, and what it all adds up to. Pure."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
-from domain.feedback import FeedbackCategory, FeedbackGiven, FeedbackVerdict
+from domain.feedback import FeedbackCategory, FeedbackGiven, FeedbackVerdict, Quality, Share
 from handlers import kit
 from handlers.kit import Block, Body
 
 CATEGORY, REASON = "category", "reason"
+_COMPLAINTS = 3  # of them are quoted
 NAMES = {
     FeedbackCategory.WRONG_CAUSE: "Wrong cause",
     FeedbackCategory.MISSED_EVIDENCE: "Missed evidence",
@@ -89,3 +92,35 @@ def _categories(said: FeedbackGiven | None) -> Block:
 def _option(category: FeedbackCategory) -> Block:
     text, meant = kit.plain(NAMES[category], 75), kit.plain(_MEANT[category], 75)
     return {"text": text, "description": meant, "value": category.value}
+
+
+# --- in the figures ---------------------------------------------------------------------------------------------------
+
+
+def rated(quality: Quality, links: Mapping[str, str]) -> Block:
+    """How a period's diagnoses were rated: the share with its n and interval, by what, what was wrong, and who said what."""
+    return kit.section("*Diagnoses rated*\n" + "\n".join(_rated(quality, links)))
+
+
+def _rated(quality: Quality, links: Mapping[str, str]) -> Iterator[str]:
+    if not quality.share.n:
+        yield "Nobody rated one. 👍 and 👎 below a diagnosis are counted here."
+        return
+    yield f"👍 {shared(quality.share)}"
+    for shares in (quality.by_kind, quality.by_model):
+        if len(shares) > 1:
+            parts = [f"{kit.safe(name.replace('_', ' '), 40)} {one.good} of {one.n}" for name, one in shares[:6]]
+            yield ", ".join(parts)
+    why = Counter(complaint.category for complaint in quality.complaints)
+    if why:
+        yield "👎 " + ", ".join(f"{n} {NAMES[category].lower()}" for category, n in why.most_common())
+    for each in [complaint for complaint in quality.complaints if complaint.reason][:_COMPLAINTS]:
+        yield f"• “{kit.safe(each.reason, 160)}”{kit.thread(links, each.incident_id, each.run_id)}"
+
+
+def shared(share: Share) -> str:
+    """14 of 17 (82 %, 95 % interval 59 to 94 %)."""
+    low, high = share.interval
+    part = f"{share.good:,} of {share.n:,}"
+    whole = 100 * share.good / share.n if share.n else 0
+    return f"{part} ({whole:.0f} %, 95 % interval {100 * low:.0f} to {100 * high:.0f} %)" if share.n else part

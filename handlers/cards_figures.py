@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from domain.errors import BadInput
+from domain.feedback import Quality
 from domain.figures import SHAPES
 from domain.work import Basis, Drill, Figure, Group, Rollup, Row
 from handlers import kit
+from handlers.cards_feedback import rated
 from handlers.kit import Block, Body
 
 ROWS = "figures.rows"
@@ -144,7 +146,7 @@ def table(rollup: Rollup) -> Block:
         rows += [_row(service(group.name), group) for group in services[:_SERVICES]]
     if len(services) > _SERVICES:
         rows.append([_cell(f"and {len(services) - _SERVICES} more"), *[_cell(" ")] * 4])
-    columns: list[Block] = [{"is_wrapped": True}, *[{"align": "right"}] * 4]
+    columns: list[Block] = [{"align": "left"}, *[{"align": "right"}] * 4]
     return {"type": "table", "rows": rows, "column_settings": columns}
 
 
@@ -160,7 +162,7 @@ def service(key: str) -> str:
 
 
 def _cell(text: str) -> Block:
-    return {"type": "raw_text", "text": text if text == " " else kit.line(text, 80)}
+    return {"type": "raw_text", "text": text if text == " " else kit.line(text, 48)}
 
 
 def _bold(text: str) -> Block:
@@ -214,8 +216,8 @@ def summary(rollup: Rollup) -> str:
     return f"{kit.plural(counted.incidents.n, 'incident')} from {kit.plural(counted.alerts.n, 'alert')}; {changes}"
 
 
-def roi(rollup: Rollup, waiting: int, chart: str = "") -> Body:
-    """The figures of a period, for one person."""
+def roi(rollup: Rollup, waiting: int, quality: Quality, links: Mapping[str, str], chart: str = "") -> Body:
+    """The figures of a period, for one person; `links` are the threads of what people complained about."""
     since, until, text = kit.when(rollup.since, "{date_short}"), kit.when(rollup.until, "{date_short}"), summary(rollup)
     blocks = [
         kit.header("What the agent's work was worth"),
@@ -226,6 +228,7 @@ def roi(rollup: Rollup, waiting: int, chart: str = "") -> Body:
         kit.context("*Estimated*, from baselines"),
         *estimated(rollup),
         *([table(rollup)] if rollup.n else []),
+        rated(quality, links),
         asking(rollup, frozenset(SHAPES)),
     ]
     return Body(text, kit.within(blocks))
@@ -254,7 +257,6 @@ def rows(drill: Drill, links: Mapping[str, str]) -> Body:
 
 
 def _line(row: Row, unit: str, links: Mapping[str, str]) -> str:
-    link = links.get(row.incident_id) or links.get(row.run_id) or ""
-    place = f", <{link}|thread>" if link else ""
+    place = kit.thread(links, row.incident_id, row.run_id)
     worth = "" if unit == "count" else f"{amount(row.value, unit)}, "
     return f"• {worth}{kit.safe(row.about, 140)}, {kit.when(row.at)}, event {row.seq:,}{place}"

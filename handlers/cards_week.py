@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from domain.feedback import Quality, Share
 from domain.report import Head, Report
 from domain.weeks import Week
 from domain.work import Case, Rollup
 from handlers import cards_figures, kit
 from handlers.cards_approval import title_of
-from handlers.cards_feedback import NAMES
+from handlers.cards_feedback import rated
 from handlers.cards_figures import amount
 from handlers.kit import Block, Body
 
-_MISHAPS, _COMPLAINTS, _SUGGESTIONS = 5, 3, 5
+_MISHAPS, _SUGGESTIONS = 5, 5
 _EXACT = 500  # up to so many changes, thousandths name their number exactly
 Links = Mapping[str, str]
 
@@ -69,7 +67,7 @@ def _blocks(report: Report, links: Links, line: str, chart: str) -> Iterator[Blo
         yield kit.section("\n".join(cases))
     yield kit.section("*What went wrong*\n" + "\n".join(_wrong(report, links)))
     yield kit.section(f"*Noise kept away*\n{_noise(rollup)}")
-    yield kit.section("*Diagnoses rated*\n" + "\n".join(_quality(report.quality, links)))
+    yield rated(report.quality, links)
     yield from _suggestions(report.suggestions)
 
 
@@ -95,19 +93,16 @@ def _cases(rollup: Rollup, links: Links) -> list[str]:
 
 def _case(case: Case, links: Links) -> str:
     name = kit.safe(cards_figures.service(case.service) or case.run_id, 100)
-    return f"{name}, {amount(case.ms, 'ms')}: {kit.safe(case.why, 100)}{_thread(case.incident_id, case.run_id, links)}"
-
-
-def _thread(incident_id: str, run_id: str, links: Links) -> str:
-    link = links.get(incident_id) or links.get(run_id)
-    return f" (<{link}|thread>)" if link else ""
+    return (
+        f"{name}, {amount(case.ms, 'ms')}: {kit.safe(case.why, 100)}{kit.thread(links, case.incident_id, case.run_id)}"
+    )
 
 
 def _wrong(report: Report, links: Links) -> Iterator[str]:
     for each in report.mishaps[:_MISHAPS]:
         detail = f": {kit.safe(each.detail, 140)}" if each.detail else ""
         what = f"{each.wrong.value.capitalize()}: {kit.safe(title_of(each.action), 120)}"
-        yield f"• {what}{detail}{_thread(each.incident_id, each.run_id, links)}"
+        yield f"• {what}{detail}{kit.thread(links, each.incident_id, each.run_id)}"
     if len(report.mishaps) > _MISHAPS:
         yield f"and {len(report.mishaps) - _MISHAPS} more"
     if report.broken:
@@ -132,27 +127,6 @@ def _noise(rollup: Rollup) -> str:
 
 
 # --- people and policy ------------------------------------------------------------------------------------------------
-
-
-def _quality(quality: Quality, links: Links) -> Iterator[str]:
-    if not quality.share.n:
-        yield "Nobody rated one. 👍 and 👎 below a diagnosis are counted here."
-        return
-    by = [f"{kit.safe(name, 40)} {one.good} of {one.n}" for name, one in quality.by_model]
-    yield f"👍 {shared(quality.share)}" + (f". By {', '.join(by)}" if len(by) > 1 else "")
-    why = Counter(complaint.category for complaint in quality.complaints)
-    if why:
-        yield "👎 " + ", ".join(f"{n} {NAMES[category].lower()}" for category, n in why.most_common())
-    for each in [complaint for complaint in quality.complaints if complaint.reason][:_COMPLAINTS]:
-        yield f"• “{kit.safe(each.reason, 160)}”{_thread(each.incident_id, each.run_id, links)}"
-
-
-def shared(share: Share) -> str:
-    """14 of 17 (82 %, 95 % interval 59 to 94 %)."""
-    low, high = share.interval
-    part = f"{share.good:,} of {share.n:,}"
-    whole = 100 * share.good / share.n if share.n else 0
-    return f"{part} ({whole:.0f} %, 95 % interval {100 * low:.0f} to {100 * high:.0f} %)" if share.n else part
 
 
 def _suggestions(suggestions: tuple[str, ...]) -> Iterator[Block]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +22,7 @@ Payload = dict[str, Any]
 def register(app: AsyncApp, services: Services) -> None:
     """Every listener acknowledges first."""
 
-    @app.action("feedback.vote")
+    @app.action(re.compile(r"^feedback\.vote(\.positive|\.negative)?$"))  # the longer ones where Slack took no pair
     async def on_vote(ack: AsyncAck, body: Payload) -> None:
         await ack()
         _queue(services, body, lambda: _vote(services, body))

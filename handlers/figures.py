@@ -11,7 +11,7 @@ from domain.errors import ChatError
 from domain.work import Rollup
 from handlers import cards_figures
 from handlers.kit import Body
-from handlers.links import threads
+from handlers.links import complaints, threads
 from handlers.payloads import key_of, where
 from handlers.services import Services
 from handlers.slack_errors import log
@@ -33,7 +33,9 @@ async def roi(services: Services, body: Payload, period: timedelta) -> Body:
     until = datetime.now(UTC)
     rollup = await services.journal.rollup(until - period, until)
     waiting = len(await services.journal.approvals(pending=True, limit=1000))
-    return cards_figures.roi(rollup, waiting, await _chart(services, key_of(body), rollup))
+    quality = await services.journal.quality(until - period, until)
+    links = await threads(services.journal, services.identity.url, complaints(quality))
+    return cards_figures.roi(rollup, waiting, quality, links, await _chart(services, key_of(body), rollup))
 
 
 async def _chart(services: Services, key: str, rollup: Rollup) -> str:

@@ -88,6 +88,12 @@ def permalink(home: str, channel: str, ts: str, thread_ts: str = "") -> str:
     return f"{home.rstrip('/')}/archives/{channel}/p{ts.replace('.', '')}{within}"
 
 
+def thread(links: Mapping[str, str], *about: str) -> str:
+    """The link, in brackets, to where the first of these incidents or runs is talked about that has one; else nothing."""
+    link = next((links[name] for name in about if name in links), "")
+    return f" (<{link}|thread>)" if link else ""
+
+
 def duration(seconds: float) -> str:
     """12 s, 4 min, 2 h 5 min, 3 d."""
     whole = max(0, round(seconds))

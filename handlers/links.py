@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from domain.feedback import Quality
 from domain.ports import Journal
 from domain.report import Report
 from handlers import kit
@@ -38,5 +39,10 @@ def cases(report: Report) -> list[tuple[str, str]]:
     return [
         *((case.incident_id, case.run_id) for case in (best, worst) if case),
         *((each.incident_id, each.run_id) for each in report.mishaps[:5]),
-        *((each.incident_id, each.run_id) for each in report.quality.complaints[:20]),
+        *complaints(report.quality),
     ]
+
+
+def complaints(quality: Quality) -> list[tuple[str, str]]:
+    """The incidents and runs of the newest complaints that have words."""
+    return [(each.incident_id, each.run_id) for each in quality.complaints if each.reason][:5]

@@ -15,7 +15,7 @@ from pathlib import Path
 from bot.baselines import differs, import_history
 from bot.charts import weekly_png
 from bot.config import load
-from bot.worth_text import amount, drilled, recomputed, row_table, table, words
+from bot.worth_text import amount, drilled, rated, recomputed, row_table, table, words
 from domain.codec import encode
 from domain.decisions import Actor
 from domain.errors import BadInput, SettingsError
@@ -53,7 +53,7 @@ async def _summary(
     path: str, workspace: str, since: datetime, until: datetime, options: argparse.Namespace, *, several: bool
 ) -> str:
     async with read_journal(path, workspace) as journal:
-        rollup = await journal.rollup(since, until)
+        rollup, quality = await journal.rollup(since, until), await journal.quality(since, until)
         if await differs(journal, load().agent_baselines):
             print("AGENT_BASELINES is new: figures rest on it from the next start of the service on", file=sys.stderr)
     if options.csv:
@@ -61,8 +61,9 @@ async def _summary(
     if options.chart:
         _write(options.chart, workspace if several else "", weekly_png(rollup))
     if options.json:
-        return json.dumps({"workspace": workspace, **encode(rollup)}, ensure_ascii=False)
-    return f"{workspace}\n{words(rollup)}"
+        figures = {"workspace": workspace, **encode(rollup), "quality": encode(quality)}
+        return json.dumps(figures, ensure_ascii=False)
+    return f"{workspace}\n{words(rollup)}\n{rated(quality)}"
 
 
 async def _figure(

@@ -33,11 +33,21 @@ def _degraded(block: Block) -> Iterator[Block]:
             yield from _sections("\n".join(rows))
         case "image" if block.get("slack_file"):
             yield _context(escape(str(block.get("alt_text", ""))))
+        case "context_actions" if all(one.get("type") == "feedback_buttons" for one in block.get("elements", [])):
+            pressed = [button for element in block.get("elements", []) for button in _buttons(element)]
+            yield {"type": "actions", "elements": pressed}
         case "data_visualization":
             yield _context(escape(str(block.get("title", ""))))
             yield from _sections("\n".join(_chart(block.get("chart", {}))))
         case _:
             yield block
+
+
+def _buttons(element: Block) -> Iterator[Block]:
+    """A pair of feedback buttons as two of the ordinary kind, whose action ids differ."""
+    for name in ("positive_button", "negative_button"):
+        button = {key: element[name][key] for key in ("text", "value", "accessibility_label") if key in element[name]}
+        yield {"type": "button", "action_id": f"{element['action_id']}.{name.partition('_')[0]}", **button}
 
 
 def _context(text: str) -> Block:

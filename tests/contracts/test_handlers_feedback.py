@@ -21,7 +21,7 @@ HEADING = "checkout crashes at start since revision 4"
 
 async def diagnosed(bot: Bot) -> str:
     """The ts of a diagnosis of run r1 in the thread of i1."""
-    incident = await bot.open_incident()
+    incident = await bot.journal.incident("i1") or await bot.open_incident()
     spec = spec_of("r1", incident_id="i1", channel=incident.channel, thread_ts=incident.thread_ts)
     found = Diagnosis(HEADING, "A bad release.", Confidence.LIKELY, "rules")
     about = {"incident_id": "i1", "run_id": "r1"}
@@ -134,3 +134,15 @@ def test_the_dialog_is_one_that_slack_opens_whatever_was_said_before(verdict: Fe
     said = FeedbackGiven("r1", "U1", verdict, FeedbackCategory.OTHER, "x" * 2000)
     for earlier in (None, said):
         assert view_problems(dialog("r1", verdict, HEADING * 9, earlier, "C1", "1.2")) == []
+
+
+async def test_where_slack_takes_no_pair_two_buttons_do_the_same(tmp_path: Path) -> None:
+    async with running(tmp_path) as bot:
+        await bot.open_incident()
+        bot.w.faults.fail("chat.postMessage", times=1, kind="invalid_blocks")
+        ts = await diagnosed(bot)
+        await bot.w.click("priya", "incidents", ts, "feedback.vote.positive")
+        await bot.w.click("mara", "incidents", ts, "feedback.vote.negative")
+        await bot.settled()
+        assert [word.verdict for word in bot.plane.words] == [FeedbackVerdict.GOOD]
+        assert len(bot.w.views("mara")) == 1

@@ -103,7 +103,9 @@ def test_the_week_is_named_as_people_name_it() -> None:
 
 def test_everything_that_was_asked_for_stands_in_it() -> None:
     quality = Quality(
-        Share(14, 17), (), (("gpt-5", Share(9, 11)), ("rules", Share(5, 6))),
+        Share(14, 17),
+        (("diagnosis", Share(5, 6)), ("remediation", Share(9, 11))),
+        (("gpt-5", Share(9, 11)), ("rules", Share(5, 6))),
         (Complaint("r2", "", "U1", FeedbackCategory.WRONG_CAUSE, "it was the index", NOON),),
     )  # fmt: skip
     body = weekly(
@@ -131,7 +133,9 @@ def test_everything_that_was_asked_for_stands_in_it() -> None:
         "• Unknown: roll back checkout: sent, and no answer came",
         "1 run ended with an error",
         "271 alerts became 17 incidents; 254 repeats of an open incident, 3 of a group or a storm opened nothing.",
-        "👍 14 of 17 (82 %, 95 % interval 59 to 94 %). By gpt-5 9 of 11, rules 5 of 6",
+        "👍 14 of 17 (82 %, 95 % interval 59 to 94 %)",
+        "diagnosis 5 of 6, remediation 9 of 11",
+        "gpt-5 9 of 11, rules 5 of 6",
         "👎 1 wrong cause",
         "“it was the index”",
         "could run without asking",
@@ -218,11 +222,11 @@ def test_services_are_called_by_place_and_name() -> None:
 
 
 def test_the_figures_of_a_period_are_one_answer_with_or_without_work() -> None:
-    accepted(cards_figures.roi(busy(), 1, "F07CHART"))
+    accepted(cards_figures.roi(busy(), 1, CALM, {}, "F07CHART"))
     empty = rollup_of()
-    accepted(cards_figures.roi(empty, 0))
+    accepted(cards_figures.roi(empty, 0, CALM, {}))
     assert "nobody was asked" in words(cards_figures.roi(replace(empty, measured=replace(
-        empty.measured, wait_p50=replace(empty.measured.wait_p50, n=0))), 0))  # fmt: skip
+        empty.measured, wait_p50=replace(empty.measured.wait_p50, n=0))), 0, CALM, {}))  # fmt: skip
 
 
 # --- App Home ---------------------------------------------------------------------------------------------------------

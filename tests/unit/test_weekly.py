@@ -18,7 +18,8 @@ from domain.report import Report, Wrong
 from domain.weeks import Appointment
 from domain.work import Rollup, WorkKind, WorkOutcome, WorkUnit
 from storage.journal import SqliteJournal, open_journal
-from tests.contracts.journal_samples import Clock
+from tests.contracts.journal_samples import NOON, Clock, run_started
+from tests.unit.test_autonomy import RESOURCES, worked
 from tests.week_samples import MONDAY, lived
 
 
@@ -132,6 +133,20 @@ async def test_a_policy_that_does_not_load_costs_the_suggestions_and_not_the_mes
 
         await weekly.tell(chat.journal, chat, undrawn, MONDAY, Appointment(0, time(9)), *known)  # type: ignore[arg-type]
         assert chat.told[0].suggestions == ()
+
+
+async def test_what_the_record_says_of_policy_is_suggested(tmp_path: Path) -> None:
+    async with open_journal(tmp_path / "week.db", "T1", clock=lambda: NOON) as journal:
+        await journal.append(run_started())
+        await worked(journal, RESOURCES, "staging", 25)
+        await work(journal, 1, NOON - timedelta(days=2))
+        chat = Channel(journal)
+        await tell(chat, NOON + timedelta(hours=1), Appointment(6, time(12)))
+        assert (
+            chat.told[0]
+            .suggestions[0]
+            .startswith(f"{RESOURCES} in staging could run without asking: verified 25 of 25")
+        )
 
 
 async def test_a_busy_week_names_what_went_wrong_what_people_said_and_where_the_journal_stood(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from dataclasses import fields, replace
 import pytest
 from hypothesis import given, strategies as st
 
-from bot.worth_text import COLUMNS, amount, drilled, recomputed, row_table, table, words
+from bot.worth_text import COLUMNS, amount, drilled, rated, recomputed, row_table, table, words
+from domain.feedback import Complaint, FeedbackCategory, Quality, Share
 from domain.work import Case, Day, Drill, Row, WorkKind, WorkOutcome
 from tests.unit.worth_samples import NOON, group, rollup_of
 
@@ -99,3 +100,12 @@ def test_amounts_are_as_short_as_they_stay_true(value: int | None, unit: str, sh
 def test_any_name_is_one_cell_of_one_row(name: str) -> None:
     rows = list(csv.reader(table(replace(WEEK, by_service=(group(name, 1),))).splitlines(keepends=True)))
     assert len({len(row) for row in rows}) == 1
+
+
+def test_ratings_are_said_with_their_interval_and_every_complaint_with_its_words() -> None:
+    complaint = Complaint("run-7", "i1", "U1", FeedbackCategory.WRONG_CAUSE, "=cmd\u202e it was the index", NOON)
+    said = rated(Quality(Share(8, 10), (("diagnosis", Share(8, 10)),), (("gpt-5", Share(8, 10)),), (complaint,)))
+    assert said.count("8 of 10; 49% to 94% (95 %, Wilson)") == 3
+    assert "run-7 wrong cause" in said
+    assert "\u202e" not in said
+    assert rated(Quality()).endswith("nobody rated one")
