@@ -40,9 +40,9 @@ def parser() -> argparse.ArgumentParser:
     manifest = actions.add_parser("manifest", help="the app manifest, generated from what the code uses")
     manifest.add_argument("--profile", choices=("minimal", "private", "agent"), default="minimal")
     database = commands.add_parser("db", help="the database")
-    database.add_subparsers(dest="action", metavar="action", required=True).add_parser(
-        "migrate", help="bring it up to date"
-    )
+    actions = database.add_subparsers(dest="action", metavar="action", required=True)
+    actions.add_parser("migrate", help="bring it up to date")
+    actions.add_parser("rebuild", help="fold the log again into what is read of it")
     commands.add_parser("version", help="the version")
     return top
 
@@ -85,14 +85,19 @@ def _replay(replay: argparse.ArgumentParser) -> None:
 
 def _audit(audit: argparse.ArgumentParser) -> None:
     actions = audit.add_subparsers(dest="action", metavar="action", required=True)
-    verify = actions.add_parser("verify", help="re-derive the chain; exit 1 and the first bad row")
+    verify = actions.add_parser("verify", help="re-derive all of it; exit 1 and the first bad row")
     verify.add_argument("--database", default="", metavar="FILE", help="another database than AGENT_DATABASE")
     verify.add_argument(
         "--file", default="", metavar="BUNDLE", help="a bundle that was exported, instead of the database"
     )
     verify.add_argument(
-        "--key", default="", metavar="KEY", help="with --file: the public key, as PEM file, hex or vkey"
+        "--anchor",
+        action="append",
+        default=[],
+        metavar="PLACE",
+        help="copies to check against instead of AGENT_ANCHORS: a file, or git:REPOSITORY#BRANCH; may be repeated",
     )
+    verify.add_argument("--key", default="", metavar="KEY", help="the public key, as PEM file, hex or vkey")
     export = actions.add_parser(
         "export", help="evidence of a run, an incident or a period, that proves itself elsewhere"
     )
@@ -103,6 +108,16 @@ def _audit(audit: argparse.ArgumentParser) -> None:
     export.add_argument("-o", "--output", default="", metavar="FILE", help="*.zip (default), *.jsonl, *.html or *.csv")
     export.add_argument("--database", default="", metavar="FILE", help="another database than AGENT_DATABASE")
     export.add_argument("--workspace", default="", metavar="ID", help="where the database holds several")
+
+    key = actions.add_parser("key", help="print the public key that checks the checkpoints' signatures")
+    key.add_argument("--rotate", action="store_true", help="sign with a new key from the next start on")
+    find = actions.add_parser("find", help="the events whose bodies hold certain words")
+    find.add_argument("words", metavar="WORDS")
+    erase = actions.add_parser("erase", help="erase bodies under a tombstone; the chain still verifies")
+    erase.add_argument("seq", nargs="+", type=int, metavar="SEQ", help="number of an event")
+    erase.add_argument("--reason", required=True, metavar="TEXT", help="why; it stays in the journal")
+    for action in (find, erase):
+        action.add_argument("--workspace", default="", metavar="ID", help="where the database holds several")
 
 
 def _roi(roi: argparse.ArgumentParser) -> None:

@@ -17,10 +17,12 @@ from aiohttp import ClientSession, web
 
 from bot import baselines, charts, evidence, metrics, otel, tools, vitals, weekly
 from bot.agent.world import World, log
+from bot.anchors import FilePlace, GitPlace, Place, SlackPlace
 from bot.config import Settings, is_loopback, pairs, variable
 from bot.measure import Measures
 from bot.models.rules import Rules
 from bot.models.second_look import Checker
+from bot.notary import EVERY_SECONDS, Notary
 from bot.plane import Plane
 from bot.policy_files import PolicyFiles, announce, read_folder, variables
 from bot.schedule import Job, Schedule
@@ -42,6 +44,7 @@ from policies import noise
 from policies.noise import Noise
 from policies.redaction import Redactor
 from storage.journal import SqliteJournal, open_journal
+from storage.keys import Keys, read_keys, signing_key
 
 SWEEP_SECONDS = 5.0
 POLICY_SECONDS = 5.0
@@ -73,6 +76,7 @@ class _Opened:
     model: Model
     checker: Checker | None
     measures: Measures
+    keys: Keys
 
 
 @asynccontextmanager
@@ -82,11 +86,12 @@ async def running(
     """Everything that `serve` runs. Raises SettingsError, ChatError or JournalError with a sentence where it cannot start."""
     async with AsyncExitStack() as stack:
         opened = await _open(stack, settings, clock)
-        plane, services = _wire(opened, settings, pace, clock)
+        plane, services, notary = _wire(opened, settings, pace, clock)
         jobs = (
             Job("expiry sweep", SWEEP_SECONDS, plane.sweep),
             Job("policy reload", POLICY_SECONDS, partial(reload_and_say, opened.policy, opened.journal, services.chat)),
             *_weekly_job(opened, services, settings, clock),
+            Job("checkpoint", EVERY_SECONDS, notary.look),
         )
         schedule = Schedule(jobs)
         _begin_measuring(stack, opened, jobs)
@@ -98,11 +103,13 @@ async def running(
             *vitals.routes(readiness, vitals.refresher(opened.measures, plane, Path(settings.agent_database), clock)),
             *([] if socket else [slack_app.events_route(bolt, settings.slack_signing_secret.get_secret_value())]),
         ]
+        stack.push_async_callback(notary.stop)
         await plane.start()
         stack.push_async_callback(plane.stop)
         await announce(opened.journal, services.chat)
         await services.sender.start()
         stack.push_async_callback(services.sender.close)
+        await notary.start()
         await stack.enter_async_context(vitals.watching_the_loop())
         url = await stack.enter_async_context(_serving(routes, settings))
         if socket is not None:
@@ -142,6 +149,8 @@ def _weekly_job(
 
 
 async def _open(stack: AsyncExitStack, settings: Settings, clock: Callable[[], datetime]) -> _Opened:
+    signing_key(settings.signing_key)
+    keys = read_keys(settings.signing_key)
     slack = await _connect_slack(settings, await stack.enter_async_context(slack_app.session(vitals.slack_trace())))
     measures = Measures()
     journal = await stack.enter_async_context(
@@ -156,15 +165,15 @@ async def _open(stack: AsyncExitStack, settings: Settings, clock: Callable[[], d
     policy = PolicyFiles(settings.agent_policy, toolbox.schemas, variables(settings))
     await reload_policy(policy, journal)
     await baselines.tell(journal, settings.agent_baselines)
-    wanted = [settings.agent_channel, *(channel for channel, _ in _alert_bots(settings))]
-    resolved = await channels.resolve(slack.reading, wanted)
+    rooms = [place.removeprefix("slack:") for place in settings.anchors if place.startswith("slack:")]
+    resolved = await channels.resolve(slack.reading, [*_listened(settings), *rooms])
     models = _models(stack, settings)
-    return _Opened(slack, journal, toolbox, policy, resolved, redactor, *models, measures)
+    return _Opened(slack, journal, toolbox, policy, resolved, redactor, *models, measures, keys)
 
 
 def _wire(
     opened: _Opened, settings: Settings, pace: Pace | None, clock: Callable[[], datetime]
-) -> tuple[Plane, Services]:
+) -> tuple[Plane, Services, Notary]:
     channel = opened.channels.get(settings.agent_channel, "")
     redact: Callable[[str], str] = partial(_redacted, opened.redactor)
     sender = Sender(opened.journal, opened.slack.posting, pace=pace)
@@ -210,12 +219,24 @@ def _wire(
         redact=redact,
         draw=_drawn,
         channel=channel,
-        watched=tuple(dict.fromkeys(filter(None, opened.channels.values()))),
+        watched=tuple(dict.fromkeys(filter(None, map(opened.channels.get, _listened(settings))))),
         evidence=partial(
             evidence.of_reference, Path(settings.agent_database), opened.journal.workspace, settings.signing_key, clock
         ),
     )
-    return plane, services
+    return plane, services, Notary(opened.journal, opened.keys, _places(settings, opened.channels, chat, sender))
+
+
+def _places(settings: Settings, resolved: Mapping[str, str], chat: SlackChat, sender: Sender) -> list[Place]:
+    """Where AGENT_ANCHORS has checkpoints copied to."""
+    places: list[Place] = []
+    for name in settings.anchors:
+        kind, _, where = name.partition(":")
+        if kind == "slack":
+            places.append(SlackPlace(name, resolved.get(where, ""), chat, sender))
+        else:
+            places.append(GitPlace(name) if kind == "git" else FilePlace(name))
+    return places
 
 
 async def _drawn(rollup: Rollup) -> bytes:
@@ -331,6 +352,11 @@ def _http_secret(settings: Settings) -> str:
 def _socket_mode(settings: Settings, bolt: Any, services: Services) -> SocketMode | None:
     token = settings.slack_app_token.get_secret_value()
     return SocketMode(bolt, services, token, settings.slack_api_url) if token else None
+
+
+def _listened(settings: Settings) -> list[str]:
+    """The channels, as they are set, where alert messages and questions are looked for."""
+    return [settings.agent_channel, *(channel for channel, _ in _alert_bots(settings))]
 
 
 def _alert_bots(settings: Settings) -> list[tuple[str, str]]:

@@ -23,6 +23,8 @@ from domain.errors import SettingsError
 from domain.estimates import parse_baselines
 from domain.weeks import Appointment, appointment
 
+_PLACE = re.compile(r"file:[^#]+|git:[^#]+#(?!-)[\w./-]+|slack:#?[^\s#]+")
+
 
 class Settings(BaseModel):
     """Everything that can be set. Field names are the environment variables' names in lower case."""
@@ -78,6 +80,10 @@ class Settings(BaseModel):
     agent_database: str = Field("personal-agent.db", description="Path of the SQLite journal")
     agent_signing_key: str = Field(
         "", description="PEM file of the key that signs checkpoints, made at the first start; empty: AGENT_DATABASE.key"
+    )
+    agent_anchors: str = Field(
+        "",
+        description="Where checkpoints are copied to, comma separated: file:PATH, git:REPOSITORY#BRANCH, slack:#channel",
     )
     agent_host: str = Field("127.0.0.1", description="Address that the HTTP server binds")
     agent_port: int = Field(8080, ge=0, le=65535, description="Port that the HTTP server binds; 0 picks a free one")
@@ -174,6 +180,14 @@ class Settings(BaseModel):
         appointment(value)
         return value
 
+    @field_validator("agent_anchors")
+    @classmethod
+    def _anchors_are_places(cls, value: str) -> str:
+        for place in names(value):
+            if not _PLACE.fullmatch(place):
+                raise ValueError(f"{place!r} is no place: write file:PATH, git:REPOSITORY#BRANCH or slack:#channel")
+        return value
+
     @model_validator(mode="after")
     def _webhooks_are_guarded(self) -> Settings:
         if not is_loopback(self.agent_host) and not self.agent_alert_token.get_secret_value():
@@ -203,7 +217,12 @@ class Settings(BaseModel):
     @property
     def approvers(self) -> tuple[str, ...]:
         """The references behind $AGENT_APPROVERS."""
-        return tuple(part.strip() for part in self.agent_approvers.split(",") if part.strip())
+        return names(self.agent_approvers)
+
+    @property
+    def anchors(self) -> tuple[str, ...]:
+        """The places that hold copies of checkpoints, each once."""
+        return tuple(dict.fromkeys(names(self.agent_anchors)))
 
     @property
     def signing_key(self) -> Path:
@@ -246,6 +265,11 @@ def load(environ: Mapping[str, str] | None = None, env_file: Path | None = Path(
 def variable(name: str, env_file: Path = Path(".env")) -> str | None:
     """An environment variable that a file of the operator's names, from the environment or else .env."""
     return os.environ.get(name) or (dotenv_values(env_file).get(name) if env_file.is_file() else None)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """`a, b` as its parts, in order."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def pairs(text: str) -> list[tuple[str, str]]:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+CHECKPOINT_MESSAGES = "checkpoint:"
+"""How the keys of messages begin that show a checkpoint."""
+
 
 @dataclass(frozen=True)
 class CheckpointSigned:

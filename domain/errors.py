@@ -46,6 +46,10 @@ class NewerDatabase(JournalError):
     """The database was written by a newer version of Personal-Agent; upgrade before opening it."""
 
 
+class AnchorError(AgentError):
+    """A place outside the database did not take a checkpoint, or cannot be read."""
+
+
 class PolicyError(AgentError):
     """The policy cannot be used; every problem is listed with file and line."""
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from domain.alerts import Incident
+from domain.audit import CHECKPOINT_MESSAGES, CheckpointSigned
 from domain.authority import BreakGlass
 from domain.canonical import digest_of, plain
 from domain.decisions import SYSTEM, Approval
@@ -20,7 +21,7 @@ from domain.messages import CARD
 from domain.ports import Journal, Message
 from domain.report import Report
 from domain.runs import Origin, Run, RunSpec, RunStatus
-from handlers import cards, cards_authority
+from handlers import cards, cards_audit, cards_authority
 from handlers.blocks import degrade, fit, problems
 from handlers.cards_approval import approval as approval_card, call_to
 from handlers.cards_batch import batch as batch_card
@@ -166,6 +167,12 @@ class SlackChat:
             await self._journal.append(Draft(PictureSent(key, digest, file_id), SYSTEM))
         return file_id
 
+    async def checkpoint(self, channel: str, event: CheckpointSigned) -> str:
+        """A checkpoint of the journal, said once in the channel; the message's key. Not redacted: it is all hashes."""
+        key = f"{CHECKPOINT_MESSAGES}{event.size}"
+        await self.want(key, cards_audit.checkpoint(event), channel=channel, priority=PROGRESS, verbatim=True)
+        return key
+
     async def _in_thread(
         self, key: str, body: Body, incident_id: str, priority: int, spec: RunSpec | None = None, run_id: str = ""
     ) -> None:
@@ -197,9 +204,10 @@ class SlackChat:
         incident_id: str = "",
         run_id: str = "",
         shared_since: datetime | None = None,
+        verbatim: bool = False,
     ) -> None:
-        """Record what the message `key` should say now, and wake the channel's lane."""
-        settled = settle(body, self._redact)
+        """Record what the message `key` should say now, and wake the channel's lane. `verbatim` is not redacted."""
+        settled = settle(body, str if verbatim else self._redact)
         async with self._lock(key):
             known = await self._journal.message(key)
             if known and content_hash(known) == content_hash(settled):

@@ -14,6 +14,7 @@ Format: https://c2sp.org/tlog-checkpoint and https://c2sp.org/signed-note. The r
 from __future__ import annotations
 
 import base64
+import json
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -27,18 +28,28 @@ from urllib.parse import quote, unquote
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from domain.codec import moment, timestamp
+from domain.audit import CheckpointSigned
+from domain.codec import decode, moment, timestamp
 from domain.errors import BadInput, JournalError
 from storage import tiles
 from storage.chain import GENESIS
 from storage.database import looking_at
-from storage.keys import raw
+from storage.keys import Keys, raw
+from storage.merkle import Frontier
+from storage.writing import read_head
 
 _ORIGIN = "personal-agent/"
 _ED25519 = b"\x01"
 _DIGITS = re.compile(r"0|[1-9][0-9]{0,15}")
 _HEAD = re.compile(r"head ([0-9a-f]{64})")
 _AT = re.compile(r"at (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z)")
+
+_HASH = "SELECT hash FROM events WHERE workspace = ? AND seq = ?"
+_LAST = (
+    "SELECT e.seq, b.body FROM events AS e JOIN event_bodies AS b USING (workspace, seq)"
+    " WHERE e.workspace = ? AND e.kind = ? ORDER BY e.at DESC, e.seq DESC LIMIT 1"
+)
+_NOT_OURS = "AGENT_SIGNING_KEY's (put its public key below the new one: docs/audit.md, Keys)"
 
 Source = sqlite3.Connection | str | Path
 
@@ -157,6 +168,44 @@ def checkpoint_of(db: sqlite3.Connection, workspace: str, at: datetime, size: in
     if size not in (None, last):
         raise JournalError(f"the workspace {workspace} has {last} events, not {size}")
     return Checkpoint(origin_of(workspace), last, tiles.frontier(db, workspace, last).root(), head, at)
+
+
+def following(db: sqlite3.Connection, workspace: str, keys: Keys, at: datetime) -> CheckpointSigned | None:
+    """The checkpoint that comes next; None while nothing was recorded since the last.
+
+    It goes on from the tree that was signed last, so that events from before then can be rewritten in the database, but
+    not get a signature. Raises JournalError where the last checkpoint is not signed by the keys, or not over what stands
+    there: then nothing more is signed.
+    """
+    last, head = read_head(db, workspace)
+    row = db.execute(_LAST, (workspace, CheckpointSigned.__name__)).fetchone()
+    if row is None:
+        grown = tiles.frontier(db, workspace, last)
+    else:
+        event = decode(CheckpointSigned, json.loads(row[1]))
+        grown = _signed_tree(db, workspace, int(row[0]), event, keys)
+        grown.extend(tiles.hashes(db, workspace, event.size + 1, last) if last > event.size else ())
+        if last == event.size:
+            return None
+    if keys.signing is None or not last:
+        return None
+    checkpoint = Checkpoint(origin_of(workspace), last, grown.root(), head, at)
+    return CheckpointSigned(sign(checkpoint, keys.signing), last, tuple(grown.to_hex()))
+
+
+def _signed_tree(db: sqlite3.Connection, workspace: str, seq: int, event: CheckpointSigned, keys: Keys) -> Frontier:
+    """The tree of the last checkpoint, where the keys signed it."""
+    run = "nothing more is signed until `personal-agent audit verify` holds"
+    if not any(verify_note(event.note, key) for key in keys.public):
+        raise JournalError(f"the checkpoint at event {seq} was signed with another key than {_NOT_OURS}; {run}")
+    try:
+        checkpoint, grown = parse(event.note), Frontier.from_hex(event.size, event.frontier)
+    except (BadInput, ValueError) as error:
+        raise JournalError(f"the checkpoint at event {seq} cannot be read ({error}); {run}") from error
+    (head,) = db.execute(_HASH, (workspace, event.size)).fetchone() or ("",)
+    if (checkpoint.size, checkpoint.root, checkpoint.head) != (event.size, grown.root(), head):
+        raise JournalError(f"the checkpoint at event {seq} is not over the events that stand before it; {run}")
+    return grown
 
 
 def proofs(source: Source, workspace: str, seqs: Iterable[int], size: int) -> dict[int, list[str]]:

@@ -45,7 +45,7 @@ class Copy:
 
 @dataclass(frozen=True)
 class Held:
-    """What one place holds; `problems` are lines that are no copies, a sentence each."""
+    """What one place holds. `problems` are lines that are no copies, a sentence each: a disk that was full leaves some."""
 
     place: str
     copies: tuple[Copy, ...] = ()

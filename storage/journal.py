@@ -15,10 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from domain.decisions import SYSTEM
 from domain.errors import AgentError, JournalError
 from domain.events import Draft, Envelope
 from storage import views
+from storage.checkpoints import following
 from storage.database import BUSY_S, Connection, owned, prepare, projections, read_only, sentence, transaction
+from storage.keys import Keys
 from storage.reader import Reader
 from storage.writing import Entry, Head, chain, entry, read_head
 
@@ -68,20 +71,23 @@ async def open_journal(
             raise JournalError(sentence(error, f"cannot open the database {path}")) from error
 
 
-def migrate(path: str | Path) -> list[str]:
-    """Bring a database to this version without recording anything; what was applied, by name. Raises as `open_journal`."""
+def migrate(path: str | Path, *, fold_again: bool = False) -> list[str]:
+    """Bring a database to this version without recording anything; what was applied, by name. Raises as `open_journal`.
+
+    `fold_again` folds the log into new projections also where they are of this version.
+    """
     path = Path(path)
     with owned(path):
         try:
             with closing(sqlite3.connect(path, isolation_level=None, timeout=BUSY_S)) as db:
-                return _lay(db, path)
+                return _lay(db, path, fold_again=fold_again)
         except sqlite3.Error as error:
             raise JournalError(sentence(error, f"cannot open the database {path}")) from error
 
 
-def _lay(db: sqlite3.Connection, path: Path) -> list[str]:
+def _lay(db: sqlite3.Connection, path: Path, *, fold_again: bool = False) -> list[str]:
     applied = prepare(db, path)
-    if views.current(db) != projections()[1]:
+    if fold_again or views.current(db) != projections()[1]:
         views.rebuild(db)
         applied.append("projections")
     return applied
@@ -143,6 +149,14 @@ class SqliteJournal(Reader):
             yield subscription
         finally:
             self._subscribers.discard(subscription)
+
+    async def sign(self, keys: Keys) -> Envelope | None:
+        """Sign a checkpoint over every event so far and record it; None where there is none since the last.
+
+        Raises JournalError where the last checkpoint does not hold.
+        """
+        event = await self._read(partial(following, workspace=self._workspace, keys=keys, at=self._clock()))
+        return (await self.append(Draft(event, SYSTEM)))[0] if event is not None else None
 
     async def rebuild(self) -> int:
         """Drop every projection and fold the whole log again; the number of events folded. Appends wait meanwhile."""

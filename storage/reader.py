@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from domain.actions import Mode
 from domain.alerts import Incident
+from domain.audit import Anchor
 from domain.authority import BreakGlass, Delegation
 from domain.brakes import Brakes, TrackRecord
 from domain.codec import decode, moment, timestamp
@@ -25,7 +26,7 @@ from domain.noise import Held, MaintenanceWindow
 from domain.ports import Message, RunRow
 from domain.report import Head, Mishap
 from domain.work import Drill, Rollup
-from storage import brakes, decisions, drills, feedback, memories, report, rollups, rows
+from storage import brakes, decisions, drills, feedback, memories, report, rollups, rows, tiles
 from storage.database import Connection, check, looking_at, projections, read_only, scripts, sentence, workspaces
 from storage.views import ENVELOPE, current, envelope
 
@@ -311,6 +312,15 @@ class Reader:
     async def last(self, kind: type[Event]) -> Envelope | None:
         """The newest event of a kind."""
         return _first(await self._envelopes(" AND e.kind = ? ORDER BY e.at DESC, e.seq DESC LIMIT 1", kind.__name__))
+
+    async def anchors(self) -> Sequence[Anchor]:
+        """How each place stands that holds copies of checkpoints."""
+        sql = "SELECT place, size, reference, written_at, failed, failed_at FROM anchors WHERE workspace = ? ORDER BY place"
+        return await self._all(sql, (), lambda _, row: rows.anchor(row))
+
+    async def hashes(self, first: int, last: int) -> Sequence[bytes]:
+        """The events' hashes from one `seq` to another, both included. Raises JournalError where one is missing."""
+        return await self._read(lambda db: tiles.hashes(db, self._workspace, first, last))
 
     # --- how it is read -----------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from domain.actions import Action
 from domain.alerts import Incident
+from domain.audit import Anchor
 from domain.authority import BreakGlass
 from domain.codec import decode, moment
 from domain.decisions import Approval, ApprovalRequest, ApprovalState, Check, Execution, ExecutionOutcome, Vote
@@ -120,6 +121,19 @@ def break_glass(row: sqlite3.Row) -> BreakGlass:
         reviewed_by=reviewed_by,
         review=review,
         reviewed_at=moment(reviewed_at) if reviewed_at else None,
+    )
+
+
+def anchor(row: sqlite3.Row) -> Anchor:
+    """How a place outside stands."""
+    place, size, reference, written_at, failed, failed_at = row
+    return Anchor(
+        place,
+        size,
+        reference,
+        moment(written_at) if written_at else None,
+        failed,
+        moment(failed_at) if failed_at else None,
     )
 
 

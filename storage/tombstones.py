@@ -11,17 +11,27 @@ from pathlib import Path
 
 from domain.decisions import Actor
 from domain.errors import BadInput, JournalError
-from domain.events import BodyErased, Draft, Envelope
+from domain.events import BodyErased, Draft
 from storage import views
-from storage.database import BUSY_S, check, owned, prepare, projections, sentence, transaction
+from storage.database import BUSY_S, check, looking_at, owned, prepare, projections, sentence, transaction
 from storage.erasing import remains_of
 from storage.writing import chain, entry, read_head
 
 
+def holding(path: str | Path, workspace: str, words: str) -> Sequence[tuple[int, str, str]]:
+    """The events whose body holds these words, exactly: `seq`, when, kind. Works beside a running service."""
+    with looking_at(Path(path)) as db:
+        return db.execute(
+            "SELECT e.seq, e.at, e.kind FROM events AS e JOIN event_bodies AS b USING (workspace, seq)"
+            " WHERE e.workspace = ? AND instr(b.body, ?) ORDER BY e.seq",
+            (workspace, json.dumps(words, ensure_ascii=False)[1:-1]),
+        ).fetchall()
+
+
 def erase(
     path: str | Path, workspace: str, seqs: Sequence[int], reason: str, actor: Actor, at: datetime
-) -> Sequence[Envelope]:
-    """Erase these events' bodies, all of them or none; the tombstones. The service must not run meanwhile.
+) -> Sequence[tuple[int, int]]:
+    """Erase these events' bodies, all of them or none; each one's `seq` and its tombstone's. The service must not run.
 
     What is erased already gets no second tombstone. Every projection is folded again in the same transaction, so that no
     row holds what is gone, and the file is then written anew, which needs as much free disk space as it has bytes.
@@ -39,12 +49,13 @@ def erase(
                 with transaction(db):
                     if views.current(db) != projections()[1]:
                         views.refold(db)
-                    events = [_tombstone(db, workspace, seq, reason) for seq in dict.fromkeys(seqs)]
-                    entries = [entry(Draft(event, actor)) for event in events if event is not None]
+                    found = [_tombstone(db, workspace, seq, reason) for seq in dict.fromkeys(seqs)]
+                    events = [event for event in found if event is not None]
+                    entries = [entry(Draft(event, actor)) for event in events]
                     _, tombstones = chain(db, workspace, read_head(db, workspace), entries, at)
                     views.refold(db)
                 _rewrite(db)
-                return tombstones
+                return [(event.seq, tombstone.seq) for event, tombstone in zip(events, tombstones, strict=True)]
         except sqlite3.Error as error:
             raise JournalError(sentence(error, "the erasing did not end; run it again")) from error
 

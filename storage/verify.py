@@ -306,7 +306,6 @@ class _Verification:
             if size > max(sizes, default=0):
                 problem = f"a checkpoint over {size} events was written to {held.place}, and is not there any more"
                 self._bad.append(Bad(0, problem))
-            self._bad += [Bad(0, problem) for problem in held.problems]
 
 
 def _each(tasks: Sequence[Task]) -> Iterable[Found]:
