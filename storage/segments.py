@@ -34,10 +34,11 @@ _UNREADABLE = (TypeError, ValueError, AttributeError, sqlite3.Error)  # a value 
 
 
 class Bad(NamedTuple):
-    """The first event that is wrong, and how."""
+    """An event that is wrong, and how; 0 for none in particular. With `last` it is one of those from `seq` to there."""
 
     seq: int
     problem: str
+    last: int = 0
 
 
 class Signed(NamedTuple):

@@ -154,7 +154,7 @@ class _Verification:
         good = self._checkpoints()
         anchored = self._copies(copies, last if checked == last else None)
         self._rest(last)
-        bad = min(self._bad, key=lambda each: each.seq or last + 2, default=None)
+        bad = self._first_bad(last)
         return Log(
             self._workspace,
             min(checked, bad.seq - 1) if bad and bad.seq else checked,
@@ -166,6 +166,12 @@ class _Verification:
             bad.seq or None if bad else None,
             bad.problem if bad else "",
         )
+
+    def _first_bad(self, last: int) -> Bad | None:
+        """The first event that is named by itself counts before a span that it stands in."""
+        exact = [each.seq for each in self._bad if not each.last]
+        told = [each for each in self._bad if not (each.last and any(each.seq <= seq <= each.last for seq in exact))]
+        return min(told, key=lambda each: each.seq or last + 2, default=None)
 
     @property
     def _origin(self) -> str:
@@ -218,7 +224,7 @@ class _Verification:
         remains = dict(self._claims("BodyErased", "remains"))
         said: dict[object, tuple[int, object]] = {}
         for seq, erased in self._claims("BodyErased", "seq"):
-            if seq <= checked and isinstance(erased, int) and erased < seq:
+            if isinstance(erased, int) and erased < seq:  # behind a break of the chain it is not looked at, nor matters
                 said.setdefault(erased, (seq, remains[seq]))
         for seq, body in self._erased.items():
             if seq not in said:
@@ -226,7 +232,7 @@ class _Verification:
             elif str(said[seq][1]).encode() != body:
                 self._bad.append(Bad(seq, f"what remains of event {seq} is not what its tombstone says"))
         for erased, (tombstone, _) in said.items():
-            if erased not in self._erased and isinstance(erased, int):
+            if isinstance(erased, int) and 0 < erased <= checked and erased not in self._erased:
                 problem = f"the body of event {erased} was erased by event {tombstone} and stands there again"
                 self._bad.append(Bad(erased, problem))
 
@@ -238,8 +244,9 @@ class _Verification:
                 self._bad.append(Bad(seq, problem))
             elif checkpoint.size >= seq or not self._agrees(checkpoint):
                 first = max((each.size for each in good if each.size < checkpoint.size), default=0) + 1
-                span = _span(first, min(checkpoint.size, seq - 1))
-                self._bad.append(Bad(first, f"{span} not what was signed: the checkpoint at event {seq}"))
+                end = min(checkpoint.size, seq - 1)
+                problem = f"{_span(first, end)} not what was signed: the checkpoint at event {seq}"
+                self._bad.append(Bad(first, problem, end))
                 break
             else:
                 good.append(checkpoint)
@@ -259,11 +266,25 @@ class _Verification:
                 break
             elif checkpoint.size in self._trees or not checkpoint.size:
                 agreed[place] = checkpoint
-            elif last is not None:
+            else:
+                self._within(copy)
+                if last is None:
+                    continue
                 held = f"{place} holds a checkpoint over {checkpoint.size} events of {checkpoint.at:%Y-%m-%d %H:%M} UTC"
                 self._bad.append(Bad(last + 1, f"event {last + 1} is missing: {held}"))
                 break
         return tuple(agreed.items())
+
+    def _within(self, copy: Copy) -> None:
+        """The chain ends, or breaks, within what this copy is over: perhaps an event before that is not what it was."""
+        checked = self._grown.size
+        if copy.first and copy.first <= checked:
+            hashes = tiles.hashes(self._db, self._workspace, copy.first, checked)
+            exactly = copy.differs(enumerate(hashes, copy.first))
+            if exactly is not None:
+                self._bad.append(
+                    Bad(exactly, f"event {exactly} is not what it was: {copy.place} holds another hash of it")
+                )
 
     def _is_signed(self, note: str) -> bool:
         """By one of the keys; copies of what stands in the log were looked at there."""
@@ -282,7 +303,7 @@ class _Verification:
         exactly = copy.differs(enumerate(hashes, begin)) if copy.first and copy.first <= first else None
         if exactly is not None:
             return Bad(exactly, f"event {exactly} is not what it was: {held}")
-        return Bad(first, f"{_span(first, size)} not what was recorded: {held}")
+        return Bad(first, f"{_span(first, size)} not what was recorded: {held}", size)
 
     def _rest(self, last: int) -> None:
         """Bodies of no event, tiles that are not the tree's, places that hold less than was written there."""
