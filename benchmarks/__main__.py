@@ -96,6 +96,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "journal": journal,
     "kubernetes_list": kubernetes_list,
     "start": own("start", 3),
+    "roi": own("roi", 3),
     "clicks": own("clicks", 3),
     "storm": own("storm", 1),
     "redaction": own("redaction", 3),

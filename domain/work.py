@@ -162,8 +162,8 @@ class Group:
     credited: int
     charged: int
     people_ms: int
-    tokens: int
     cost_micros: int
+    tokens: int
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from domain.codec import moment
 from domain.errors import BadInput
 from domain.work import Drill, Rollup, Row
 from storage.rollups import CEASED, Period, period_of, rollup
-from storage.views.work import SUMS
+from storage.views.units import SUMS
 
 
 class _From(NamedTuple):

@@ -112,7 +112,7 @@ class Reader:
 
     async def noise(self, since: datetime, until: datetime) -> Mapping[str, int]:
         """Alerts from `since` up to before `until` that opened no incident of their own, by what became of them."""
-        return await self._read(lambda db: rollups.noise(db, self._workspace, timestamp(since), timestamp(until)))
+        return await self._read(lambda db: rollups.noise(db, self._workspace, since, until))
 
     async def run(self, run_id: str) -> RunRow | None:
         """One run's row."""

@@ -2,43 +2,52 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from domain import figures
 from domain.codec import timestamp
+from domain.errors import JournalError
 from domain.estimates import OWN_DAYS, Worth, baseline, estimated
 from domain.noise import Suppression
 from domain.work import Baseline, Case, Counted, Day, Figure, Group, Measured, Rollup, WorkKind, WorkOutcome
-from storage.views.work import SUMS
+from storage.views import times
+from storage.views.units import OF_SERVICE, SUMS
 
-Period = dict[str, str]
+Period = dict[str, Any]
 
-_DAYS = "FROM daily WHERE workspace = :workspace AND day >= :first_day AND day < :last_day"
-_HEAD = "FROM work_units WHERE workspace = :workspace AND finished_at >= :since AND finished_at < :head"
-_TAIL = "FROM work_units WHERE workspace = :workspace AND finished_at >= :tail AND finished_at < :until"
-_UNIT = ", ".join(f"{expression} AS {name}" for name, expression in SUMS.items())
-_GROUPS = f"""
-  SELECT kind, outcome, service, {", ".join(f"sum({name})" for name in SUMS)} FROM (
-    SELECT kind, outcome, service, {", ".join(SUMS)} {_DAYS}
-    UNION ALL SELECT kind, outcome, service, {_UNIT} {_HEAD}
-    UNION ALL SELECT kind, outcome, service, {_UNIT} {_TAIL}
-  ) GROUP BY kind, outcome, service HAVING sum(n) > 0
-"""  # noqa: S608 – columns of this package
+_DAYS = "FROM {table} WHERE workspace = :workspace AND day >= :first_day AND day < :last_day"
+_EDGES = (
+    "FROM work_units WHERE workspace = :workspace AND finished_at >= :since AND finished_at < :head",
+    "FROM work_units WHERE workspace = :workspace AND finished_at >= :tail AND finished_at < :until",
+)
+
+
+def _grouped(table: str, keys: str, sums: Mapping[str, str]) -> str:
+    """The query that adds up a table of daily sums and the period's edges."""
+    of_a_unit = ", ".join(f"{expression} AS {name}" for name, expression in sums.items())
+    edges = "".join(f" UNION ALL SELECT {keys}, {of_a_unit} {edge}" for edge in _EDGES)
+    days = f"SELECT {keys}, {', '.join(sums)} {_DAYS.format(table=table)}"
+    totals = ", ".join(f"sum({name})" for name in sums)
+    return f"SELECT {keys}, {totals} FROM ({days}{edges}) GROUP BY {keys} HAVING sum(n) > 0"  # noqa: S608
+
+
+_GROUPS = _grouped("daily", "kind, outcome", SUMS)
+_SERVICES = _grouped("daily_services", "service", OF_SERVICE)
 _BY_DAY = f"""
   SELECT day, outcome, sum(n) FROM (
-    SELECT day, outcome, n {_DAYS}
-    UNION ALL SELECT substr(finished_at, 1, 10), outcome, 1 {_HEAD}
-    UNION ALL SELECT substr(finished_at, 1, 10), outcome, 1 {_TAIL}
+    SELECT day, outcome, n {_DAYS.format(table="daily")}
+    {" ".join(f"UNION ALL SELECT substr(finished_at, 1, 10), outcome, 1 {edge}" for edge in _EDGES)}
   ) GROUP BY day, outcome HAVING sum(n) > 0 ORDER BY day, outcome
 """  # noqa: S608
-TIMES = """
-  SELECT alert_age_ms, to_first_finding_ms, to_diagnosis_ms, to_approval_ms,
-    CASE WHEN outcome NOT IN ('failed', 'reverted') THEN to_verified_ms END, seq
-  FROM work_units WHERE workspace = :workspace AND finished_at >= :since AND finished_at < :until AND by_alert = :by_alert
+_TIMES = f"SELECT {', '.join(times.OF_UNIT)} {_DAYS.format(table='daily_times')}"
+_EDGE_TIMES = tuple(f"SELECT {', '.join(times.OF_UNIT.values())} {edge}" for edge in _EDGES)
+_TALLIES = """
+  SELECT what, sum(n) FROM tallies WHERE workspace = :workspace AND day >= :first_day AND day < :last_day GROUP BY what
 """
 _EVENTS = "SELECT count(*) FROM events WHERE workspace = :workspace AND kind = :kind AND at >= :since AND at < :until"
 _EXECUTIONS = """
@@ -48,22 +57,25 @@ _EXECUTIONS = """
 """
 CEASED = (Suppression.FLAPPING, Suppression.COOLDOWN, Suppression.MAINTENANCE)
 NOISE = ("repeated", "grouped", *Suppression)
-_NOISE = "SELECT count(*) FROM noise WHERE workspace = ? AND why = ? AND at >= ? AND at < ?"
+_NOISE = "SELECT count(*) FROM noise WHERE workspace = :workspace AND why = :kind AND at >= :since AND at < :until"
 _WAITS = """
-  SELECT waited_ms, decided FROM approvals
-  WHERE workspace = :workspace AND decided_at >= :since AND decided_at < :until
+  SELECT waited_ms FROM approvals
+  WHERE workspace = :workspace AND decided_at >= :since AND decided_at < :until AND decided = :decided
 """
 _RESOLVED = """
-  SELECT open_ms, changed FROM incidents WHERE workspace = :workspace AND resolved_at >= :since AND resolved_at < :until
+  SELECT open_ms FROM incidents
+  WHERE workspace = :workspace AND resolved_at >= :since AND resolved_at < :until AND changed = :changed
 """
 _CASE = "SELECT seq, run_id, incident_id, kind, outcome, service FROM work_units WHERE workspace = ? AND seq = ?"
+_TOOK = f"""
+  SELECT seq FROM work_units WHERE workspace = :workspace AND finished_at >= :since AND finished_at < :until
+    AND {times.OF_UNIT["to_verified"]} = :ms ORDER BY finished_at, seq LIMIT 1
+"""  # noqa: S608
+_VERIFIED = f"SELECT day, to_verified {_DAYS.format(table='daily_times')}"
 _WORST = """
-  SELECT seq, max(people_ms) FROM work_units WHERE workspace = :workspace AND finished_at >= :since AND finished_at < :until
-    AND outcome IN ('failed', 'reverted')
+  SELECT seq, max(people_ms) FROM work_units INDEXED BY work_units_bad
+  WHERE workspace = :workspace AND finished_at >= :since AND finished_at < :until AND outcome IN ('failed', 'reverted')
 """
-
-
-_NAMES = ("alert_age", "to_first_finding", "to_diagnosis", "to_approval", "to_verified")  # as TIMES selects them
 
 
 class Sums(NamedTuple):
@@ -89,24 +101,28 @@ class Sums(NamedTuple):
 def rollup(db: sqlite3.Connection, workspace: str, since: datetime, until: datetime) -> Rollup:
     """The work that ended, and the incidents, alerts and executions that began, from `since` up to before `until`."""
     period = period_of(workspace, since, until)
-    groups = [(row[:3], Sums(*row[3:])) for row in db.execute(_GROUPS, period).fetchall()]
-    all_of_it = _added(sums for _, sums in groups)
-    times = Times(db, period)
-    standing = baselines(db, workspace, until)
-    worths = [Worth(WorkKind(name), sums.credited, sums.charged) for name, sums in _by(groups, 0).items()]
+    groups = [(row[:2], Sums(*row[2:])) for row in db.execute(_GROUPS, period).fetchall()]
+    by_kind, all_of_it = _by(groups, 0), _added(sums for _, sums in groups)
+    took, standing = _times(db, period), baselines(db, workspace, until)
+    waits = {word: _column(db, _WAITS, period | {"decided": word}) for word in ("approved", "denied")}
     return Rollup(
         since,
         until,
-        _counted(db, period, all_of_it),
-        _measured(db, period, times, all_of_it),
-        estimated(worths, all_of_it.attention_s, all_of_it.votes, standing),
-        by_kind=_groups(_by(groups, 0)),
+        _counted(db, period, all_of_it, waits),
+        _measured(db, period, all_of_it, took, sorted(itertools.chain(*waits.values()))),
+        estimated(
+            [Worth(WorkKind(name), sums.credited, sums.charged) for name, sums in by_kind.items()],
+            all_of_it.attention_s,
+            all_of_it.votes,
+            standing,
+        ),
+        by_kind=_groups(by_kind),
         by_outcome=_groups(_by(groups, 1)),
-        by_service=_groups(_by(groups, 2)),
+        by_service=_largest(Group(*row) for row in db.execute(_SERVICES, period).fetchall()),
         days=_days(db, period),
         baselines=standing,
-        best=_best(db, workspace, times),
-        worst=_worst(db, period, times),
+        best=_best(db, period, took["to_verified"]),
+        worst=_worst(db, period, took["to_verified"]),
     )
 
 
@@ -129,61 +145,52 @@ def period_of(workspace: str, since: datetime, until: datetime) -> Period:
 # --- parts ------------------------------------------------------------------------------------------------------------
 
 
-class Times:
-    """Every time of the period's units, ascending: those of alerts by name, and how long questions took."""
-
-    def __init__(self, db: sqlite3.Connection, period: Period) -> None:
-        of_alerts = db.execute(TIMES, period | {"by_alert": 1}).fetchall()
-        of_people = db.execute(TIMES, period | {"by_alert": 0}).fetchall()
-        self.of = {name: _ascending(of_alerts, place) for place, name in enumerate(_NAMES)}
-        self.of["to_answer"] = _ascending(of_people, _NAMES.index("to_diagnosis"))
-        self.verified = [(row[4], row[5]) for row in of_alerts if row[4] is not None]
-
-    def median(self, name: str) -> Figure:
-        """The median of the times of that name."""
-        return figures.quantile(name, self.of[name])
+def _times(db: sqlite3.Connection, period: Period) -> dict[str, list[int]]:
+    """Every time of the period's units, ascending, by figure: whole days as they are packed, the edges from the units."""
+    days = db.execute(_TIMES, period).fetchall()
+    edges = [row for edge in _EDGE_TIMES for row in db.execute(edge, period).fetchall()]
+    return {
+        name: sorted(
+            [*times.unpack(row[place] for row in days), *(row[place] for row in edges if row[place] is not None)]
+        )
+        for place, name in enumerate(times.OF_UNIT)
+    }
 
 
-def _ascending(rows: Sequence[sqlite3.Row], place: int) -> list[int]:
-    return sorted(row[place] for row in rows if row[place] is not None)
-
-
-def _counted(db: sqlite3.Connection, period: Period, sums: Sums) -> Counted:
+def _counted(db: sqlite3.Connection, period: Period, sums: Sums, waits: Mapping[str, Sequence[int]]) -> Counted:
     done, verified, failed, reverted, own, held = map(int, db.execute(_EXECUTIONS, period).fetchone())
-    quiet = noise(db, period["workspace"], period["since"], period["until"])
-    decided = [word for _, word in db.execute(_WAITS, period)]
+    there_were = _tallies(db, period)
     return Counted(
-        alerts=figures.count("alerts", _events(db, period, "AlertReceived")),
-        incidents=figures.count("incidents", _events(db, period, "IncidentOpened")),
-        repeated=figures.count("repeated", quiet.get("repeated", 0)),
-        grouped=figures.count("grouped", quiet.get("grouped", 0) + quiet.get("storm", 0)),
-        ceased=figures.count("ceased", sum(quiet.get(why, 0) for why in CEASED)),
+        alerts=figures.count("alerts", there_were["alert"]),
+        incidents=figures.count("incidents", there_were["incident"]),
+        repeated=figures.count("repeated", there_were["repeated"]),
+        grouped=figures.count("grouped", there_were["grouped"] + there_were["storm"]),
+        ceased=figures.count("ceased", sum(there_were[why] for why in CEASED)),
         work=figures.count("work", sums.n),
         executions=figures.count("executions", done),
         verified=figures.count("verified", verified),
         failed=figures.count("failed", failed),
         reverted=figures.count("reverted", reverted),
-        approved_share=figures.share("approved_share", decided.count("approved"), len(decided)),
+        approved_share=figures.share("approved_share", len(waits["approved"]), sum(map(len, waits.values()))),
         held_share=figures.share("held_share", held, own),
     )
 
 
-def _measured(db: sqlite3.Connection, period: Period, times: Times, sums: Sums) -> Measured:
-    waits = sorted(wait for wait, _ in db.execute(_WAITS, period))
-    resolved: dict[int, list[int]] = {0: [], 1: []}
-    for open_ms, changed in db.execute(_RESOLVED, period):
-        resolved[changed].append(open_ms)
+def _measured(
+    db: sqlite3.Connection, period: Period, sums: Sums, took: Mapping[str, Sequence[int]], waits: Sequence[int]
+) -> Measured:
+    with_change, without = (_column(db, _RESOLVED, period | {"changed": changed}) for changed in (1, 0))
     return Measured(
-        to_first_finding=times.median("to_first_finding"),
-        to_diagnosis=times.median("to_diagnosis"),
-        to_approval=times.median("to_approval"),
-        to_verified=times.median("to_verified"),
-        to_answer=times.median("to_answer"),
-        alert_age=times.median("alert_age"),
+        to_first_finding=figures.quantile("to_first_finding", took["to_first_finding"]),
+        to_diagnosis=figures.quantile("to_diagnosis", took["to_diagnosis"]),
+        to_approval=figures.quantile("to_approval", took["to_approval"]),
+        to_verified=figures.quantile("to_verified", took["to_verified"]),
+        to_answer=figures.quantile("to_answer", took["to_answer"]),
+        alert_age=figures.quantile("alert_age", took["alert_age"]),
         wait_p50=figures.quantile("wait_p50", waits),
         wait_p90=figures.quantile("wait_p90", waits, 900),
-        resolved_with=figures.quantile("resolved_with", sorted(resolved[1])),
-        resolved_without=figures.quantile("resolved_without", sorted(resolved[0])),
+        resolved_with=figures.quantile("resolved_with", with_change),
+        resolved_without=figures.quantile("resolved_without", without),
         people=figures.total("people", sums.people_ms, sums.votes),
         machine=figures.total("machine", sums.machine_ms, sums.n),
         input_tokens=figures.total("input_tokens", sums.input_tokens, sums.modelled),
@@ -212,10 +219,27 @@ def compute_cost(sums: Sums) -> Figure:
     )
 
 
-def noise(db: sqlite3.Connection, workspace: str, since: str, until: str) -> dict[str, int]:
+def noise(db: sqlite3.Connection, workspace: str, since: datetime, until: datetime) -> dict[str, int]:
     """Alerts that opened no incident of their own, by what became of them; without what there was none of."""
-    found = {why: db.execute(_NOISE, (workspace, why, since, until)).fetchone()[0] for why in NOISE}
-    return {why: n for why, n in found.items() if n}
+    found = _tallies(db, period_of(workspace, since, until))
+    return {str(why): found[why] for why in NOISE if found[why]}
+
+
+def _tallies(db: sqlite3.Connection, period: Period) -> dict[str, int]:
+    """How many of what there were: whole days from their tallies, the edges from the rows."""
+    found = Counter({what: int(n) for what, n in db.execute(_TALLIES, period).fetchall()})
+    for since, until in _edges(period):
+        edge = period | {"since": since, "until": until}
+        for what, kind in (("alert", "AlertReceived"), ("incident", "IncidentOpened")):
+            found[what] += db.execute(_EVENTS, edge | {"kind": kind}).fetchone()[0]
+        for why in NOISE:
+            found[why] += db.execute(_NOISE, edge | {"kind": why}).fetchone()[0]
+    return {what: found[what] for what in ("alert", "incident", *NOISE)}
+
+
+def _edges(period: Period) -> tuple[tuple[str, str], tuple[str, str]]:
+    """The parts of days that the period begins and ends with."""
+    return (period["since"], period["head"]), (period["tail"], period["until"])
 
 
 def baselines(db: sqlite3.Connection, workspace: str, until: datetime) -> tuple[Baseline, ...]:
@@ -239,8 +263,8 @@ def baselines(db: sqlite3.Connection, workspace: str, until: datetime) -> tuple[
 
 def own_times(db: sqlite3.Connection, workspace: str, until: datetime) -> list[int]:
     """How long incidents of the days before were open in which the agent executed nothing, ascending milliseconds."""
-    before = {"workspace": workspace, "since": timestamp(until - timedelta(days=OWN_DAYS)), "until": timestamp(until)}
-    return sorted(open_ms for (open_ms,) in db.execute(f"SELECT open_ms FROM ({_RESOLVED}) WHERE changed = 0", before))  # noqa: S608
+    since = timestamp(until - timedelta(days=OWN_DAYS))
+    return _column(db, _RESOLVED, {"workspace": workspace, "since": since, "until": timestamp(until), "changed": 0})
 
 
 def _days(db: sqlite3.Connection, period: Period) -> tuple[Day, ...]:
@@ -250,22 +274,32 @@ def _days(db: sqlite3.Connection, period: Period) -> tuple[Day, ...]:
     return tuple(Day(day, tuple(found)) for day, found in outcomes.items())
 
 
-def _best(db: sqlite3.Connection, workspace: str, times: Times) -> Case | None:
-    if not times.verified:
-        return None
-    ms, seq = min(times.verified)
-    return _case(db, workspace, seq, "the shortest from alert to verified", ms)
+def _best(db: sqlite3.Connection, period: Period, verified: Sequence[int]) -> Case | None:
+    return _that_took(db, period, verified[0], "the shortest from alert to verified") if verified else None
 
 
-def _worst(db: sqlite3.Connection, period: Period, times: Times) -> Case | None:
+def _worst(db: sqlite3.Connection, period: Period, verified: Sequence[int]) -> Case | None:
     """What went wrong and took most of people's time; where nothing did, the longest from alert to verified."""
     seq, ms = db.execute(_WORST, period).fetchone()
     if seq is not None:
         return _case(db, period["workspace"], seq, "failed or taken back, with most of people's time", ms)
-    if len(times.verified) < 2:
-        return None
-    ms, seq = max(times.verified, key=lambda pair: (pair[0], -pair[1]))
-    return _case(db, period["workspace"], seq, "the longest from alert to verified", ms)
+    return _that_took(db, period, verified[-1], "the longest from alert to verified") if len(verified) > 1 else None
+
+
+def _that_took(db: sqlite3.Connection, period: Period, ms: int, why: str) -> Case:
+    """The first unit that took this long; the days' packed times say on which day to look for it."""
+    places = [*_edges(period)]
+    for day, packed in db.execute(_VERIFIED, period):
+        values = times.unpack([packed])
+        if values and ms in (values[0], values[-1]):
+            places.append((day, f"{day}T~"))  # every instant of that day sorts between the two
+    for since, until in places:
+        row = db.execute(_TOOK, period | {"since": since, "until": until, "ms": ms}).fetchone()
+        if row is not None:
+            return _case(db, period["workspace"], row[0], why, ms)
+    raise JournalError(
+        f"no unit took {ms} ms, which its day says: fold the projections again (personal-agent db migrate)"
+    )
 
 
 def _case(db: sqlite3.Connection, workspace: str, seq: int, why: str, ms: int) -> Case:
@@ -282,24 +316,27 @@ def _added(found: Iterable[Sums]) -> Sums:
 
 
 def _by(groups: Sequence[tuple[tuple[str, ...], Sums]], column: int) -> dict[str, Sums]:
-    """The sums by kind (0), outcome (1) or service (2)."""
+    """The sums by kind (0) or outcome (1)."""
     found: dict[str, list[Sums]] = defaultdict(list)
     for names, sums in groups:
         found[names[column]].append(sums)
     return {name: _added(each) for name, each in found.items()}
 
 
-def _groups(sums: dict[str, Sums]) -> tuple[Group, ...]:
-    """The largest first."""
-    found = [
+def _groups(sums: Mapping[str, Sums]) -> tuple[Group, ...]:
+    return _largest(
         Group(
-            name, one.n, one.credited, one.charged, one.people_ms, one.input_tokens + one.output_tokens, one.cost_micros
+            name, one.n, one.credited, one.charged, one.people_ms, one.cost_micros, one.input_tokens + one.output_tokens
         )
         for name, one in sums.items()
-    ]
-    return tuple(sorted(found, key=lambda group: (-group.n, group.name)))
+    )
 
 
-def _events(db: sqlite3.Connection, period: Period, kind: str) -> int:
-    (n,) = db.execute(_EVENTS, period | {"kind": kind}).fetchone()
-    return int(n)
+def _largest(groups: Iterable[Group]) -> tuple[Group, ...]:
+    """The largest first."""
+    return tuple(sorted(groups, key=lambda group: (-group.n, group.name)))
+
+
+def _column(db: sqlite3.Connection, sql: str, of: Period) -> list[int]:
+    """The numbers that a query finds, ascending."""
+    return sorted([number for (number,) in db.execute(sql, of)])

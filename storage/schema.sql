@@ -62,6 +62,15 @@ CREATE TABLE noise (
   PRIMARY KEY (workspace, why, at, seq)
 ) STRICT, WITHOUT ROWID;
 
+-- How many of what there were on a day (UTC): alerts, incidents, and the alerts above by what became of them.
+CREATE TABLE tallies (
+  workspace TEXT    NOT NULL,
+  day       TEXT    NOT NULL,
+  what      TEXT    NOT NULL,
+  n         INTEGER NOT NULL,
+  PRIMARY KEY (workspace, day, what)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE runs (
   workspace   TEXT    NOT NULL,
   id          TEXT    NOT NULL,
@@ -338,19 +347,17 @@ CREATE TABLE work_units (
   unpriced_tokens     INTEGER NOT NULL,
   cost_micros         INTEGER NOT NULL,
   PRIMARY KEY (workspace, seq)
-) STRICT;
-CREATE INDEX work_units_times ON work_units (workspace, finished_at, by_alert, alert_age_ms, to_first_finding_ms,
-  to_diagnosis_ms, to_approval_ms, to_verified_ms, outcome, seq);
-CREATE INDEX work_units_bad ON work_units (workspace, finished_at, people_ms) WHERE outcome IN ('failed', 'reverted');
+) STRICT, WITHOUT ROWID;
+CREATE INDEX work_units_by_end ON work_units (workspace, finished_at);
+CREATE INDEX work_units_bad ON work_units (workspace, finished_at, people_ms, seq) WHERE outcome IN ('failed', 'reverted');
 CREATE INDEX work_units_of_run ON work_units (workspace, run_id);
 
--- Whole days (UTC) summed, so that a quarter's figures read some thousand rows, however long the journal is.
+-- Whole days (UTC) summed, so that a quarter's figures read some hundred rows, however long the journal is.
 CREATE TABLE daily (
   workspace       TEXT    NOT NULL,
   day             TEXT    NOT NULL,
   kind            TEXT    NOT NULL,
   outcome         TEXT    NOT NULL,
-  service         TEXT    NOT NULL,
   n               INTEGER NOT NULL,
   credited        INTEGER NOT NULL,  -- units that replaced work and stayed good
   charged         INTEGER NOT NULL,  -- units that failed or were taken back
@@ -366,8 +373,34 @@ CREATE TABLE daily (
   priced          INTEGER NOT NULL,  -- units that used tokens whose price is known
   unpriced_tokens INTEGER NOT NULL,
   cost_micros     INTEGER NOT NULL,
-  PRIMARY KEY (workspace, day, kind, outcome, service)
+  PRIMARY KEY (workspace, day, kind, outcome)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE daily_services (
+  workspace   TEXT    NOT NULL,
+  day         TEXT    NOT NULL,
+  service     TEXT    NOT NULL,
+  n           INTEGER NOT NULL,
+  credited    INTEGER NOT NULL,
+  charged     INTEGER NOT NULL,
+  people_ms   INTEGER NOT NULL,
+  cost_micros INTEGER NOT NULL,
+  tokens      INTEGER NOT NULL,
+  PRIMARY KEY (workspace, day, service)
+) STRICT, WITHOUT ROWID;
+
+-- The times of a day's units: 64-bit little-endian milliseconds in ascending order (storage/views/times.py).
+CREATE TABLE daily_times (
+  workspace        TEXT NOT NULL,
+  day              TEXT NOT NULL,
+  alert_age        BLOB NOT NULL,
+  to_first_finding BLOB NOT NULL,
+  to_diagnosis     BLOB NOT NULL,
+  to_approval      BLOB NOT NULL,
+  to_verified      BLOB NOT NULL,
+  to_answer        BLOB NOT NULL,
+  PRIMARY KEY (workspace, day)
+) STRICT;
 
 -- What work costs by hand: what the team set, and its incidents from before the agent.
 CREATE TABLE baselines (

@@ -89,12 +89,12 @@ from storage.views import (
     messages,
     noise,
     runs,
+    units,
     work,
 )
 
 LogOnly = (
-    AlertReceived
-    | AnalysisPlanned
+    AnalysisPlanned
     | FindingsReported
     | ModelAsked
     | ModelFailed
@@ -119,7 +119,7 @@ def fold(db: sqlite3.Connection, at: Envelope) -> None:
             _fold_incident(db, at, at.event)
         case RunStarted() | StepPlanned() | DiagnosisConcluded() | RunFinished():
             _fold_run(db, at, at.event)
-        case AlertHeld() | AlertSuppressed() | MaintenanceStarted() | MaintenanceEnded():
+        case AlertReceived() | AlertHeld() | AlertSuppressed() | MaintenanceStarted() | MaintenanceEnded():
             _fold_noise(db, at, at.event)
         case (
             ApprovalRequested()
@@ -216,10 +216,14 @@ def _fold_run(
 
 
 def _fold_noise(
-    db: sqlite3.Connection, at: Envelope, event: AlertHeld | AlertSuppressed | MaintenanceStarted | MaintenanceEnded
+    db: sqlite3.Connection,
+    at: Envelope,
+    event: AlertReceived | AlertHeld | AlertSuppressed | MaintenanceStarted | MaintenanceEnded,
 ) -> None:
-    """Alerts that opened no incident, and the times in which they need not."""
+    """Alerts, those that opened no incident, and the times in which they need not."""
     match event:
+        case AlertReceived():
+            noise.tally(db, at, "alert")
         case AlertHeld():
             noise.held(db, at, event)
         case AlertSuppressed():
@@ -311,7 +315,7 @@ def _fold_worth(
     """What work was done, and what it costs by hand."""
     match event:
         case WorkUnitRecorded():
-            work.recorded(db, at, event)
+            units.recorded(db, at, event)
         case BaselinesSet():
             work.baselines_set(db, at, event)
         case BaselineImported():

@@ -17,7 +17,7 @@ from domain.events import (
     VerificationPassed,
 )
 from domain.work import WorkOutcome
-from storage.views import brakes, incidents, work
+from storage.views import brakes, incidents, units
 from storage.views.rules import must_change, text
 
 Counter = Literal["proposed", "approved", "edited", "denied", "executed", "verified", "failed", "reverted"]
@@ -148,7 +148,7 @@ def _recount(db: sqlite3.Connection, at: Envelope, execution_id: str, failed_bef
     if change:
         brakes.note_failure(db, at, execution_id)
         if change > 0:
-            work.worsened(db, at.workspace, _run_of(db, at.workspace, execution_id), WorkOutcome.FAILED)
+            units.worsened(db, at.workspace, _run_of(db, at.workspace, execution_id), WorkOutcome.FAILED)
         _count_own(db, at.workspace, execution_id, "failed", change)
 
 
@@ -158,7 +158,7 @@ def _reverted(db: sqlite3.Connection, at: Envelope, execution_id: str) -> None:
     if subject is not None:
         tool, environment, run_id = subject
         count(db, at.workspace, tool, environment, "reverted")
-        work.worsened(db, at.workspace, run_id, WorkOutcome.REVERTED)
+        units.worsened(db, at.workspace, run_id, WorkOutcome.REVERTED)
 
 
 def _count_own(db: sqlite3.Connection, workspace: str, execution_id: str, what: Counter, by: int = 1) -> None:

@@ -7,7 +7,7 @@ import sqlite3
 from domain.codec import timestamp
 from domain.events import Envelope, FeedbackGiven
 from domain.feedback import FeedbackVerdict
-from storage.views import work
+from storage.views import units
 from storage.views.rules import must_change, refuse
 
 
@@ -35,4 +35,4 @@ def given(db: sqlite3.Connection, at: Envelope, event: FeedbackGiven) -> None:
         ),
         f"there is no diagnosis of the run {event.run_id or '(none)'}",
     )
-    work.disputed(db, at.workspace, event.run_id)
+    units.disputed(db, at.workspace, event.run_id)

@@ -31,6 +31,7 @@ def opened(db: sqlite3.Connection, at: Envelope, event: IncidentOpened) -> None:
         ),
         f"the incident {incident.id} exists already",
     )
+    noise.tally(db, at, "incident")
     for place, fingerprint in enumerate(dict.fromkeys((*incident.fingerprints, *incident.firing))):
         _add(db, at, incident.id, fingerprint, place, firing=fingerprint in incident.firing)
         noise.released(db, at, fingerprint)

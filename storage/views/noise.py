@@ -1,4 +1,4 @@
-"""Alerts that wait, maintenance windows, and what was kept quiet."""
+"""Alerts: how many there were, those that wait, maintenance windows, and what was kept quiet."""
 
 from __future__ import annotations
 
@@ -39,6 +39,15 @@ def counted(db: sqlite3.Connection, at: Envelope, why: str) -> None:
     db.execute(
         "INSERT INTO noise (workspace, why, at, seq) VALUES (?, ?, ?, ?)",
         (at.workspace, why, timestamp(at.at), at.seq),
+    )
+    tally(db, at, why)
+
+
+def tally(db: sqlite3.Connection, at: Envelope, what: str) -> None:
+    """One more of something on its day (UTC)."""
+    db.execute(
+        "INSERT INTO tallies (workspace, day, what, n) VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET n = n + 1",
+        (at.workspace, timestamp(at.at)[:10], what),
     )
 
 
