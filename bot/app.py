@@ -277,6 +277,7 @@ def systems(settings: Settings) -> tools.Systems:
         prometheus_url=settings.prometheus_url,
         prometheus_token=settings.prometheus_token.get_secret_value(),
         alertmanager_url=settings.alertmanager_url,
+        alertmanager_token=settings.alertmanager_token.get_secret_value(),
         jenkins_url=settings.jenkins_url,
         jenkins_user=settings.jenkins_user,
         jenkins_token=settings.jenkins_token.get_secret_value(),

@@ -59,6 +59,7 @@ class Settings(BaseModel):
     prometheus_url: str = Field("", description="Prometheus base URL")
     prometheus_token: SecretStr = Field(SecretStr(""), description="Bearer token for Prometheus")
     alertmanager_url: str = Field("", description="Alertmanager base URL")
+    alertmanager_token: SecretStr = Field(SecretStr(""), description="Bearer token for Alertmanager")
     jenkins_url: str = Field("", description="Jenkins base URL")
     jenkins_user: str = Field("", description="Jenkins user of the token")
     jenkins_token: SecretStr = Field(SecretStr(""), description="Jenkins API token")

@@ -104,7 +104,8 @@ def test_every_setting_that_is_named_anywhere_exists() -> None:
         *(f"deploy/{path.name}" for path in ROOT.glob("deploy/*")),
     ]
     known = {name.upper() for name in Settings.model_fields} | ABSENT
-    own = re.compile(r"(?<![\w/])((?:AGENT|SLACK|OPENAI|PROMETHEUS|JENKINS|GITLAB|OTEL)_[A-Z_]*[A-Z])\b(?!\s*=\s*\()")
+    systems = "AGENT|SLACK|OPENAI|PROMETHEUS|ALERTMANAGER|JENKINS|GITLAB|OTEL"
+    own = re.compile(rf"(?<![\w/])((?:{systems})_[A-Z_]*[A-Z])\b(?!\s*=\s*\()")
     assert {f"{place}: {name}" for place in places for name in own.findall(text(place)) if name not in known} == set()
 
 

@@ -53,6 +53,8 @@ async def _answers(settings: Settings) -> AsyncIterator[Answer]:
     async for answer in _strangers(settings):
         yield answer
     yield await _model(settings)
+    yield await reach.prometheus(settings)
+    yield await reach.alertmanager(settings)
     yield await reach.traces(settings)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
+from bot.tools.alertmanager import alertmanager_tools, open_alertmanager
 from bot.tools.jenkins_abort import abort_tool
 from bot.tools.jenkins_client import JenkinsClient
 from bot.tools.jenkins_reads import read_tools as jenkins_reads
@@ -19,6 +20,9 @@ from bot.tools.kubernetes_writes import write_tools
 from bot.tools.mcp_file import McpServer
 from bot.tools.mcp_session import McpSession
 from bot.tools.mcp_tools import McpRead, McpWrite, listed_schemas, tools_of, unique
+from bot.tools.prometheus import prometheus_tools
+from bot.tools.prometheus_api import open_prometheus
+from bot.tools.rest import RestClient
 from bot.tools.runbooks import Runbooks
 from domain.errors import ToolError
 from domain.ports import Tool
@@ -43,6 +47,10 @@ TOOL_NAMES: tuple[str, ...] = (
     "jenkins_abort",
     "incident_history",
     "runbook_find",
+    "prometheus_query",
+    "prometheus_query_range",
+    "prometheus_alerts",
+    "alertmanager_silence",
 )
 
 NO_CLUSTER = "No cluster: set KUBECONFIG to a kubeconfig, or run inside a cluster with a service account."
@@ -59,6 +67,7 @@ class Systems:
     prometheus_url: str = ""
     prometheus_token: str = ""
     alertmanager_url: str = ""
+    alertmanager_token: str = ""
     jenkins_url: str = ""
     jenkins_user: str = ""
     jenkins_token: str = ""
@@ -74,6 +83,8 @@ class Clients:
 
     kubernetes: KubernetesClient | None = None
     jenkins: JenkinsClient | None = None
+    prometheus: RestClient | None = None
+    alertmanager: RestClient | None = None
 
 
 @dataclass(frozen=True)
@@ -111,8 +122,11 @@ async def connect(systems: Systems, environment: Callable[..., str], recall: Rec
         kubernetes = await open_client(systems.kubeconfig)
     else:
         notes += (NO_CLUSTER,)
-    clients = Clients(kubernetes, _jenkins(systems))
     known = knowledge_tools(recall, Runbooks(systems.runbooks) if systems.runbooks else None)
+    prometheus = open_prometheus(systems.prometheus_url, systems.prometheus_token) if systems.prometheus_url else None
+    told = (systems.alertmanager_url, systems.alertmanager_token)
+    alertmanager = open_alertmanager(*told) if systems.alertmanager_url else None
+    clients = Clients(kubernetes, _jenkins(systems), prometheus, alertmanager)
     strangers, others, more = await _meet(systems.mcp)
     return Toolbox((*build_tools(clients, environment), *known, *others), (*notes, *more), clients, strangers)
 
@@ -151,6 +165,10 @@ def build_tools(clients: Clients, environment: Callable[..., str]) -> tuple[Tool
             trigger_tool(jenkins, environment),
             abort_tool(jenkins, environment),
         )
+    if clients.prometheus is not None:
+        tools += prometheus_tools(clients.prometheus, environment)
+    if clients.alertmanager is not None:
+        tools += alertmanager_tools(clients.alertmanager, environment)
     return tools
 
 
@@ -160,7 +178,7 @@ def schemas(servers: Sequence[McpServer] = ()) -> tuple[ToolSchema, ...]:
     With `servers`, also what the operator's file says of their tools; nobody is asked.
     """
     unconnected: Any = object()  # nothing is called: only names, effects and argument schemas are read
-    tools = build_tools(Clients(kubernetes=unconnected, jenkins=unconnected), lambda *_: "production")
+    tools = build_tools(Clients(*[unconnected] * len(fields(Clients))), lambda *_: "production")
     known = knowledge_tools(unconnected, unconnected)
     own = tuple(ToolSchema(tool.name, tool.effect, tool.parameters) for tool in (*tools, *known))
     return (*own, *listed_schemas(servers))

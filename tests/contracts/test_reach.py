@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from bot.commands import reach
 from bot.config import load
 from tests.otlp_receiver import receiving
+from tests.real_monitors import alertmanager, needs_both, prometheus
 
 
 async def test_a_collector_that_takes_traces_one_that_refuses_and_one_that_is_not_there() -> None:
@@ -21,3 +25,28 @@ async def test_a_collector_that_takes_traces_one_that_refuses_and_one_that_is_no
     assert (gone.ok, gone.fix) == (False, "check OTEL_EXPORTER_OTLP_ENDPOINT")
     assert "cannot be reached" in gone.sentence
     assert (await reach.traces(load({}, None))).ok
+
+
+@needs_both
+async def test_prometheus_and_alertmanager_say_their_versions_and_what_can_be_read(tmp_path: Path) -> None:
+    config = 'scrape_configs: [{job_name: gone, static_configs: [{targets: ["127.0.0.1:1"]}]}]'
+    receivers = "{route: {receiver: nobody}, receivers: [{name: nobody}]}"
+    with prometheus(tmp_path, config) as prometheus_url, alertmanager(tmp_path, receivers) as alertmanager_url:
+        settings = load({"PROMETHEUS_URL": prometheus_url, "ALERTMANAGER_URL": alertmanager_url}, None)
+        one, other = await reach.prometheus(settings), await reach.alertmanager(settings)
+        assert (one.ok, other.ok) == (True, True)
+        assert re.match(r"Prometheus 2\.\d+.*: queries and rules can be read, \d of \d targets are down", one.sentence)
+        assert re.match(r"Alertmanager 0\.\d+.*silences can be read; active silences: 0", other.sentence)
+        wrong = load({"PROMETHEUS_URL": alertmanager_url, "ALERTMANAGER_URL": prometheus_url}, None)
+        assert not (await reach.prometheus(wrong)).ok
+        assert not (await reach.alertmanager(wrong)).ok
+
+
+async def test_systems_that_are_not_there_and_systems_that_are_not_set_up() -> None:
+    gone = load({"PROMETHEUS_URL": "http://127.0.0.1:1", "ALERTMANAGER_URL": "http://127.0.0.1:1"}, None)
+    unusable = load({"PROMETHEUS_URL": "prometheus:9090", "ALERTMANAGER_URL": "alertmanager:9093"}, None)
+    for look in (reach.prometheus, reach.alertmanager):
+        assert "cannot be reached" in (await look(gone)).sentence
+        assert "is not an http or https URL" in (await look(unusable)).sentence
+        assert not (await look(gone)).ok
+        assert (await look(load({}, None))).ok

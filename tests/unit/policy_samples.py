@@ -27,6 +27,10 @@ _RESOURCES = {
     **schema(namespace=_STRING, kind=_STRING, name=_STRING, container=_STRING, requests=_AMOUNTS, limits=_AMOUNTS),
     "$defs": {"Amounts": schema(cpu=_STRING, memory=_STRING)},
 }
+_MATCHERS = {
+    "type": "array",
+    "items": schema(name=_STRING, value=_STRING, is_regex=_BOOLEAN, is_equal=_BOOLEAN),
+}
 _THING = {"namespace": _STRING, "kind": _STRING, "name": _STRING}
 
 TOOLS = (
@@ -44,6 +48,12 @@ TOOLS = (
     ToolSchema("kubernetes_patch", Effect.DESTRUCTIVE, schema(**_THING, patch={"type": "object"})),
     ToolSchema("jenkins_trigger", Effect.WRITE, schema(job=_STRING, parameters={"type": "object"}, rebuild=_INTEGER)),
     ToolSchema("jenkins_abort", Effect.WRITE, schema(job=_STRING, build=_INTEGER, after=_INTEGER)),
+    ToolSchema("prometheus_query", Effect.READ, schema(query=_STRING, at=_STRING)),
+    ToolSchema(
+        "alertmanager_silence",
+        Effect.WRITE,
+        schema(matchers=_MATCHERS, minutes=_INTEGER, comment=_STRING, expire=_BOOLEAN),
+    ),
 )
 EFFECTS = {tool.name: tool.effect for tool in TOOLS}
 

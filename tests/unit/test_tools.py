@@ -14,9 +14,11 @@ from hypothesis import given, strategies as st
 from pydantic import Field
 
 from bot.tools import NO_CLUSTER, TOOL_NAMES, Clients, Systems, build_tools, connect
+from bot.tools.alertmanager import open_alertmanager
 from bot.tools.jenkins_client import JenkinsClient
 from bot.tools.knowledge import knowledge_tools
 from bot.tools.kubernetes_client import KubernetesClient
+from bot.tools.prometheus_api import open_prometheus
 from bot.tools.spec import Model, schema_of, validate
 from domain.actions import Effect
 from domain.canonical import canonical
@@ -30,11 +32,18 @@ JSON = st.recursive(
 )
 
 
+EVERYTHING = Clients(
+    kubernetes=object.__new__(KubernetesClient),
+    jenkins=object.__new__(JenkinsClient),
+    prometheus=open_prometheus("http://prometheus", ""),
+    alertmanager=open_alertmanager("http://alertmanager"),
+)
+
+
 def tools() -> dict[str, Any]:
     """Every tool, connected to nothing: understanding and rendering need no cluster."""
-    nothing = Clients(object.__new__(KubernetesClient), object.__new__(JenkinsClient))
     unconnected: Any = object()
-    built = build_tools(nothing, lambda *places: "production")
+    built = build_tools(EVERYTHING, lambda *_: "production")
     return {tool.name: tool for tool in (*built, *knowledge_tools(unconnected, unconnected))}
 
 
@@ -61,6 +70,10 @@ GOOD: dict[str, dict[str, Any]] = {
     "jenkins_abort": {"job": "shop/deploy", "build": 4},
     "incident_history": {"text": "it crashes"},
     "runbook_find": {"text": "it crashes", "alertname": "KubePodCrashLooping"},
+    "prometheus_query": {"query": "up"},
+    "prometheus_query_range": {"query": "up"},
+    "prometheus_alerts": {"name": "Down"},
+    "alertmanager_silence": {"matchers": [{"name": "alertname", "value": "Down"}], "comment": "known"},
 }  # fmt: skip
 
 
@@ -74,6 +87,7 @@ def test_the_tools_are_those_of_the_contract() -> None:
         "kubernetes_get", "kubernetes_list", "kubernetes_events", "kubernetes_logs", "kubernetes_rollout_history",
         "jenkins_builds", "jenkins_build",
         "incident_history", "runbook_find",
+        "prometheus_query", "prometheus_query_range", "prometheus_alerts",
     }  # fmt: skip
 
 
@@ -113,7 +127,7 @@ def test_unknown_missing_and_coerced_arguments_are_refused(name: str) -> None:
     with pytest.raises(ArgumentsRefused, match=r"unknown argument 'force'; it takes ") as caught:
         tool.understand({**GOOD[name], "force": True})
     assert caught.value.field == "force"
-    for key in tool.parameters["required"]:
+    for key in tool.parameters.get("required", ()):
         with pytest.raises(ArgumentsRefused, match=f"{key} is required"):
             tool.understand({name: value for name, value in GOOD[name].items() if name != key})
     for key in GOOD[name]:
