@@ -10,6 +10,9 @@ from typing import Any
 from domain.canonical import digest_of
 from domain.codec import encode
 
+CI_SYSTEMS = ("jenkins", "gitlab")
+"""Their things are told by their path: nobody says what kind of thing a job of Jenkins is."""
+
 
 class Effect(StrEnum):
     """What a tool does to the world. The server's own table says it, never the model."""
@@ -53,6 +56,8 @@ class Target:
         return f"{self.system}:{'/'.join(part for part in (self.namespace, self.name) if part)}"
 
     def __str__(self) -> str:
+        if self.system in CI_SYSTEMS and self.name:
+            return self.place
         thing = "/".join(part for part in (self.kind.lower(), self.name) if part) or self.system or "unknown"
         return f"{self.namespace}/{thing}" if self.namespace else thing
 

@@ -15,6 +15,7 @@ from bot.analyzers.findings import claims, finding
 from bot.analyzers.jobs import analyze_jobs
 from bot.analyzers.known import analyze_known, recall
 from bot.analyzers.nodes import analyze_nodes
+from bot.analyzers.pipelines import analyze_pipelines
 from bot.analyzers.pods import analyze_pods
 from bot.analyzers.reading import Read, Reading
 from bot.analyzers.scene import Scene, look
@@ -32,6 +33,7 @@ ANALYZERS: tuple[Callable[[Scene], tuple[Finding, ...]], ...] = (
     analyze_services,
     analyze_nodes,
     analyze_jobs,
+    analyze_pipelines,
 )
 
 

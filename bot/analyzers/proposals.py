@@ -12,6 +12,11 @@ def rollback(target: Target, revision: int, why: str) -> Proposal:
     return Proposal("kubernetes_rollback", arguments, why)
 
 
+def rebuild(job: str, number: int, why: str) -> Proposal:
+    """A Jenkins build once more, with its parameters."""
+    return Proposal("jenkins_trigger", {"job": job, "parameters": {}, "rebuild": number}, why)
+
+
 def memory_limit(target: Target, container: str, limit: str, request: str, why: str) -> Proposal:
     """Another memory limit for one container of a workload; an empty `request` leaves that as it is."""
     arguments = {

@@ -18,6 +18,7 @@ from domain.alerts import Alert
 
 LOG_LINES = 30
 LIST = 200
+BUILDS = 20
 CLOSE_LOOKS = 3
 """How many pods get their logs and events read: one for each kind of problem, worst first."""
 
@@ -39,6 +40,8 @@ class Scene:
     siblings: Reading = NOTHING
     jobs: Reading = NOTHING
     node: Reading = NOTHING
+    build: Reading = NOTHING
+    builds: Reading = NOTHING
     logs: Mapping[tuple[str, str], Reading] = field(default_factory=dict)
     events: Mapping[str, Reading] = field(default_factory=dict)
     nodes: Mapping[str, Reading] = field(default_factory=dict)
@@ -66,6 +69,8 @@ class Scene:
             ("the workloads of the namespace", self.siblings),
             ("the Jobs", self.jobs),
             (f"Node {self.target.name}", self.node),
+            ("the build", self.build),
+            ("the job's last builds", self.builds),
         )
         close = (
             *((f"the logs of {pod}/{container}", reading) for (pod, container), reading in self.logs.items()),
@@ -77,6 +82,8 @@ class Scene:
 
 async def look(target: Target, alert: Alert | None, read: Read) -> tuple[Scene, ...]:
     """What there is to see about a target: one scene, or several where it stands for several things."""
+    if target.system == "jenkins":
+        return (await _jenkins(target, alert, read),) if target.name else ()
     if target.system not in ("", "kubernetes"):
         return ()  # a CI system's Job is no Job of a cluster
     match target.kind:
@@ -95,6 +102,18 @@ async def look(target: Target, alert: Alert | None, read: Read) -> tuple[Scene, 
         case "" if target.namespace:
             return await _namespace(target, alert, read)
     return ()
+
+
+async def _jenkins(target: Target, alert: Alert | None, read: Read) -> Scene:
+    """The build that the alert is about, else the last one, and the job's history with the tests that failed in it."""
+    job = "/".join(part for part in (target.namespace, target.name) if part)
+    told = str(alert.labels.get("build", "")) if alert is not None and alert.source == "jenkins" else ""
+    number = int(told) if told.isdecimal() and len(told) < 10 else 0
+    build, builds = await asyncio.gather(
+        read("jenkins_build", {"job": job, "number": number}),
+        read("jenkins_builds", {"job": job, "limit": BUILDS, "failed_tests": True}),
+    )
+    return _timed(Scene(target, alert, build=build, builds=builds))
 
 
 async def _workload(target: Target, alert: Alert | None, read: Read) -> Scene:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from urllib.parse import unquote
 
 from domain.actions import Target
 
@@ -20,6 +21,11 @@ _SLASHED = re.compile(rf"(?<![\w/.:-])`?({_NAME})/({_NAME})`?(?![\w/-]|\.\w)")
 _NAMESPACE = re.compile(rf"(?<![\w-])(?:namespace|ns|-n)[ =:]+`?({_NAME})`?")
 _BEFORE_NAMESPACE = re.compile(rf"`?({_NAME})`? namespace\b")
 _IN = re.compile(rf"`?({_NAME})`? (?:in|from|of) (?:the )?(?:namespace )?`?({_NAME})`?(?!\w)")
+_JOB_LINKS = re.compile(r"https?://\S*?(?:/job/[^/\s<>|?#]{1,200}){1,20}")
+_JOB_LINK = re.compile(r"/job/([^/\s<>|?#]{1,200})")
+_JENKINS = re.compile(
+    r"\bjenkins(?:[- ](?:job|build))?[ :]+`?((?:[^\s/`?#]{1,200}/){1,20}[^\s/`?#]{1,200})`?", re.IGNORECASE
+)
 _WORD = re.compile(r"[a-z0-9][a-z0-9-]*")
 _ORDINARY_WORDS = """
 a all an and anything are at be broken by crash crashes crashing do does down error errors everything fail failing
@@ -36,6 +42,8 @@ def target_from_text(text: str, known: Iterable[Target] = ()) -> Target:
     A name that is known in several namespaces counts only where the sentence says which; a kind or a namespace that the
     sentence spells out is never overruled by what is known.
     """
+    if (build := _jenkins(text)) is not None:
+        return build
     said, targets = text.lower(), list(known)
     kind, name = _kind_and_name(said)
     place, certain = _place(said, bool(name))
@@ -47,6 +55,15 @@ def target_from_text(text: str, known: Iterable[Target] = ()) -> Target:
     if found is not None and name == found.name:
         return replace(found, kind=kind)
     return _spelled(said, kind, name, place)
+
+
+def _jenkins(text: str) -> Target | None:
+    """A job of Jenkins: its link, or its full name behind the word. Names of jobs keep their case."""
+    parts = [unquote(part) for part in _JOB_LINK.findall(match[0])] if (match := _JOB_LINKS.search(text)) else []
+    if not parts and (match := _JENKINS.search(text)):
+        parts = match[1].rstrip(".,:;").split("/")
+    parts = [part for part in parts if part]
+    return Target("jenkins", namespace="/".join(parts[:-1]), kind="JenkinsJob", name=parts[-1]) if parts else None
 
 
 def _known(said: str, place: str, known: list[Target]) -> Target | None:

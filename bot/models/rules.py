@@ -26,11 +26,13 @@ _WORDS = {
     "kubernetes_set_resources": "The change of resources",
     "kubernetes_restart": "The restart",
     "kubernetes_scale": "The scaling",
+    "jenkins_trigger": "The build",
 }
 
 WHAT_IT_CAN_DO = (
     "Name a workload and its namespace, such as: why is deployment/checkout in shop crashing?",
-    "The built-in rules look at Deployments, StatefulSets, DaemonSets, pods, Services, Nodes, Jobs and CronJobs.",
+    "Or a job of Jenkins: why does jenkins shop/checkout/main fail? Its link will do as well.",
+    "The built-in rules look at Deployments, StatefulSets, DaemonSets, pods, Services, Nodes, Jobs, CronJobs and builds.",
 )
 
 
@@ -221,6 +223,8 @@ def _looked_at(call: Call) -> str:
 
 def _by_hand(proposal: Proposal) -> str:
     arguments = proposal.arguments
+    if proposal.tool == "jenkins_trigger":
+        return f"build {arguments.get('job')} again in Jenkins, as #{arguments.get('rebuild')}"
     where = f"kubectl -n {arguments.get('namespace')}"
     if proposal.tool == "kubernetes_rollback":
         return f"{where} rollout undo deployment/{arguments.get('name')} --to-revision={arguments.get('to_revision')}"

@@ -55,7 +55,7 @@ async def test_a_preview_says_what_will_be_called_and_asks_for_nothing(shop: Wor
         f"+ {KEY}=<the id of this execution>",
     ]
     assert "last build #42 SUCCESS; nothing of it in the queue; the next one is #43" in action.diff
-    assert (action.effect, action.touches, str(action.target)) == (Effect.WRITE, 1, "shop/jenkinsjob/deploy")
+    assert (action.effect, action.touches, str(action.target)) == (Effect.WRITE, 1, "jenkins:shop/deploy")
     assert action.target.key == "jenkins/shop/JenkinsJob/deploy"
     assert {key: action.observed[key] for key in ("next_build", "last_build", "running", "queued", "buildable")} == {
         "next_build": 43, "last_build": 42, "running": [], "queued": [], "buildable": True,
