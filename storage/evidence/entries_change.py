@@ -52,10 +52,10 @@ def of_change(story: Story, each: Envelope) -> Entry | None:
         case events.ApprovalEscalated(approval_id, groups):
             called = f"Nobody decided in time: {words.listed(list(groups))} may vote as well"
             return Entry("people", called, (each,), (_small(f"Approval request {approval_id}"),))
-    return _of_execution(each) or _of_authority(story, each)
+    return _of_execution(story, each) or _of_authority(story, each)
 
 
-def _of_execution(each: Envelope) -> Entry | None:
+def _of_execution(story: Story, each: Envelope) -> Entry | None:
     match each.event:
         case events.ExecutionStarted():
             return _started(each, each.event)
@@ -69,12 +69,22 @@ def _of_execution(each: Envelope) -> Entry | None:
                 tag("p", words.sentence(detail)),
                 _small(f"Execution {execution_id}, {words.milliseconds(took_ms)}"),
             )
-            return Entry("action", word, (each,), body, tones.get(outcome, "bad"))
+            return Entry("action", _ended(story, word, execution_id), (each,), body, tones.get(outcome, "bad"))
         case events.VerificationPassed(execution_id, checks, took_ms):
-            return Entry("action", "Verified", (each,), _checks(execution_id, checks, took_ms), "good")
+            title = _ended(story, "Verified", execution_id)
+            return Entry("action", title, (each,), _checks(execution_id, checks, took_ms), "good")
         case events.VerificationFailed(execution_id, checks, took_ms):
-            return Entry("action", "Not verified", (each,), _checks(execution_id, checks, took_ms), "bad")
+            title = _ended(story, "Not verified", execution_id)
+            return Entry("action", title, (each,), _checks(execution_id, checks, took_ms), "bad")
     return None
+
+
+def _ended(story: Story, word: str, execution_id: str) -> Html:
+    """Executed: roll back checkout. The word alone where the execution is another run's."""
+    for change in story.changes:
+        if change.started is not None and change.started.event.execution_id == execution_id:
+            return joined(f"{word}: ", tag("b", phrase(change.action)))
+    return joined(word)
 
 
 def _of_authority(story: Story, each: Envelope) -> Entry | None:
