@@ -185,7 +185,10 @@ def _seal(above: bytes, line: bytes, key: Ed25519PublicKey) -> None:
     if seal["sha256"] != digest:
         raise _Bad("the seal is of other lines: something was changed, added or left out")
     try:
-        key.verify(bytes.fromhex(seal["signature"]), sealed(digest))
+        signature = bytes.fromhex(seal["signature"])
+        if signature.hex() != seal["signature"]:
+            raise _Bad("the seal's signature is not written as one")
+        key.verify(signature, sealed(digest))
     except (InvalidSignature, ValueError, TypeError) as error:
         raise _Bad("the seal is not signed by the bundle's key") from error
 

@@ -13,6 +13,7 @@ import pytest
 
 from domain.events import Draft, IncidentResolved, RunFinished, RunStarted, SurfaceShown
 from domain.runs import RunOutcome
+from handlers import kit
 from handlers.manifest import scopes_of
 from storage.evidence.check import check_file
 from storage.keys import raw, read_keys
@@ -91,6 +92,19 @@ async def test_an_old_button_on_an_incident_that_goes_on_again_says_so(tmp_path:
         again = run_started("r2", "i1").event
         await bot.journal.append(Draft(again, incident_id="i1", run_id="r2"))
         await bot.w.click("mara", "incidents", message["ts"], BUTTON)
+        await bot.settled()
+        assert "This incident is not over" in bot.whispers("mara")
+        assert bot.w.files() == []
+
+
+async def test_a_button_that_somebody_else_put_there_gives_nothing_of_an_open_incident(tmp_path: Path) -> None:
+    async with running(tmp_path) as bot:
+        await over(bot, resolved=False)
+        row = kit.actions(kit.button("Evidence", BUTTON, "i1"))
+        ts = (
+            await bot.connection.posting.chat_postMessage(channel=bot.w.channel("incidents"), text="x", blocks=[row])
+        )["ts"]
+        await bot.w.click("mara", "incidents", ts, BUTTON)
         await bot.settled()
         assert "This incident is not over" in bot.whispers("mara")
         assert bot.w.files() == []
