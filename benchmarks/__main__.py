@@ -97,6 +97,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "kubernetes_list": kubernetes_list,
     "start": own("start", 3),
     "roi": own("roi", 3),
+    "replay": own("replay", 9),
     "clicks": own("clicks", 3),
     "storm": own("storm", 1),
     "redaction": own("redaction", 3),

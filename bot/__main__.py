@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     runs = commands.add_parser("runs", help="recent runs, or one run's steps")
     runs.add_argument("run", nargs="?", metavar="RUN")
     runs.add_argument("--json", action="store_true", help="as JSON")
-    _replay(commands.add_parser("replay", help="a recorded run told again"))
+    _replay(commands.add_parser("replay", help="a recorded run told again, or tried with another policy or model"))
     _audit(commands.add_parser("audit", help="the journal's proof"))
     _policy(commands.add_parser("policy", help="check, test, explain and back-test the policy"))
     _roi(commands.add_parser("roi", help="what the work cost and saved, from the journal's rows"))
@@ -80,7 +80,12 @@ def _demo(demo: argparse.ArgumentParser) -> None:
 
 
 def _replay(replay: argparse.ArgumentParser) -> None:
-    replay.add_argument("run", metavar="RUN", help="a run's id, or the beginning of one")
+    replay.add_argument("run", nargs="?", default="", metavar="RUN", help="a run's id, or the beginning of one")
+    replay.add_argument("--code", action="store_true", help="go through it again with today's code and policy")
+    replay.add_argument("--policy", default="", metavar="PATH", help="with the policy of this folder")
+    replay.add_argument("--model", default="", metavar="NAME", help="with another model, or `rules`")
+    replay.add_argument("--since", default="", metavar="PERIOD", help="every run of a period, such as 30d, as a table")
+    replay.add_argument("--json", action="store_true", help="as JSON, of what is tried")
 
 
 def _audit(audit: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot import brakes, breakglass, delegation, escalation, explain, feedback, maintenance, undo, voting
+from bot import brakes, breakglass, delegation, escalation, expiry, explain, feedback, maintenance, undo, voting
 from bot.agent.loop import advance
 from bot.agent.world import World, log
 from bot.agent.worth import bill_of, work_unit
@@ -27,7 +27,6 @@ from domain.errors import AgentError, Conflict, JournalError, NotAllowed
 from domain.events import (
     AgentPaused,
     AgentResumed,
-    ApprovalClosed,
     Draft,
     Event,
     ExecutionFinished,
@@ -335,8 +334,8 @@ class Plane:
     async def sweep(self) -> None:
         """Close what has expired, show it, and let runs that are free to move move."""
         now = self.world.clock()
-        for approval in await self.world.journal.expired(now):
-            await self._close(approval, ApprovalState.EXPIRED, "nobody decided in time", now)
+        for approval in await expiry.expire(self.world):
+            self._ended(approval)
         await escalation.call_people(self.world, now)
         await breakglass.nag(self.world, now)
         await brakes.settle(self.world)
@@ -359,20 +358,12 @@ class Plane:
     async def _ceased(self, incident_id: str) -> None:
         """The monitor resolved it: open questions are withdrawn, nothing has to be changed any more."""
         for approval in await self.world.journal.approvals(pending=True, incident_id=incident_id):
-            await self._close(approval, ApprovalState.CANCELLED, "the alert resolved by itself", self.world.clock())
+            if await expiry.end(self.world, approval, ApprovalState.CANCELLED, "the alert resolved by itself"):
+                self._ended(approval)
 
-    async def _close(self, approval: Approval, state: ApprovalState, reason: str, now: datetime) -> None:
-        request = approval.request
-        event = ApprovalClosed(request.id, state, reason)
-        try:
-            await self.world.journal.append(Draft(event, SYSTEM, request.incident_id, request.run_id))
-        except Conflict:
-            return  # somebody decided in the same moment, and that stands
-        current = await self.world.journal.approval(request.id)
-        if current is not None:
-            await self.world.chat.approval(current)
-        self._narrator.touch(request.incident_id)
-        self._workers.enqueue(request.run_id)
+    def _ended(self, approval: Approval) -> None:
+        self._narrator.touch(approval.request.incident_id)
+        self._workers.enqueue(approval.request.run_id)
 
     # --- runs -----------------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,9 @@ _CLOSED = {
     ApprovalState.SUPERSEDED: "was replaced by a newer request",
 }
 
+NOT_A_MEMBER_ANY_MORE = "is no longer a full member of the workspace"
+MAY_NOT_ANY_MORE = "may no longer decide on this"
+
 
 def check_vote(approval: Approval, vote: Vote, person: Person, authority: Authority, now: datetime) -> Vote:
     """The vote with the person's name and what entitles them to it. Raises NotAllowed, with the sentence for the person.
@@ -142,9 +145,9 @@ def still_entitled(approval: Approval, authority: Authority, persons: Mapping[st
         person = persons.get(vote.user)
         who = vote.name or vote.user
         if person is None or not person.full_member:
-            problems.append(f"{who} is no longer a full member of the workspace")
+            problems.append(f"{who} {NOT_A_MEMBER_ANY_MORE}")
         elif not_entitled(approval, vote, person, authority):
-            problems.append(f"{who} may no longer decide on this")
+            problems.append(f"{who} {MAY_NOT_ANY_MORE}")
         else:
             entitled.add(_principal(vote))
             alone |= bool(vote.break_glass)

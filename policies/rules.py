@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from domain.actions import Effect
@@ -149,6 +149,12 @@ class Policy:
     def rule(self, rule_id: str) -> Rule | None:
         """The rule of this id; an `id/else` names the rule too."""
         return next((rule for rule in self.rules if rule.id == rule_id.removesuffix("/else")), None)
+
+    def also_over(self, tools: Iterable[ToolSchema]) -> Policy:
+        """The same policy where there are more tools, those that it knows left as they are. Its hash stays."""
+        more = {tool.name: tool for tool in tools if tool.name not in self.tools}
+        matched = {name: tuple(rule for rule in self.rules if rule.match.covers(tool)) for name, tool in more.items()}
+        return replace(self, tools={**self.tools, **more}, candidates={**self.candidates, **matched})
 
     def default_terms(self, effect: Effect) -> ApprovalTerms:
         """Who is asked where no rule says: one of the group *approvers*, within 30 minutes, 15 for what destroys."""

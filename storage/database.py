@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 import aiosqlite
 
@@ -35,6 +35,14 @@ _REASONS = {
     "SQLITE_NOTADB": "the file is not a database",
     "SQLITE_CANTOPEN": "the file cannot be opened",
 }
+
+
+class Works(Protocol):
+    """Something that runs functions on a database, one after the other."""
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """`work`'s result; it has the connection to itself meanwhile."""
+        ...
 
 
 class Connection(aiosqlite.Connection):

@@ -20,7 +20,7 @@ from domain.errors import AgentError, JournalError
 from domain.events import Draft, Envelope
 from storage import views
 from storage.checkpoints import following
-from storage.database import BUSY_S, Connection, owned, prepare, projections, read_only, sentence, transaction
+from storage.database import BUSY_S, Connection, Works, owned, prepare, projections, read_only, sentence, transaction
 from storage.keys import Keys
 from storage.reader import Reader
 from storage.writing import Entry, Head, chain, entry, read_head
@@ -107,8 +107,8 @@ class SqliteJournal(Reader):
 
     def __init__(
         self,
-        writing: Connection,
-        reading: Connection,
+        writing: Works,
+        reading: Works,
         workspace: str,
         clock: Callable[[], datetime],
         watch: Callable[[Commit], None] = lambda _: None,

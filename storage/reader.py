@@ -26,8 +26,8 @@ from domain.noise import Held, MaintenanceWindow
 from domain.ports import Message, RunRow
 from domain.report import Head, Mishap
 from domain.work import Drill, Rollup
-from storage import brakes, decisions, drills, feedback, memories, report, rollups, rows, tiles
-from storage.database import Connection, check, looking_at, projections, read_only, scripts, sentence, workspaces
+from storage import brakes, decisions, drills, feedback, memories, records, report, rollups, rows, tiles
+from storage.database import Connection, Works, check, looking_at, projections, read_only, scripts, sentence, workspaces
 from storage.views import ENVELOPE, current, envelope
 
 _TRUST = ("proposed", "approved", "edited", "denied", "executed", "verified", "failed", "reverted")
@@ -65,7 +65,7 @@ def _refuse_old(db: sqlite3.Connection, path: Path) -> None:
 class Reader:
     """The reading half of the Journal port. An awaited append is visible to the next read."""
 
-    def __init__(self, connection: Connection, workspace: str) -> None:
+    def __init__(self, connection: Works, workspace: str) -> None:
         self._reading = connection
         self._workspace = workspace
 
@@ -321,6 +321,14 @@ class Reader:
     async def hashes(self, first: int, last: int) -> Sequence[bytes]:
         """The events' hashes from one `seq` to another, both included. Raises JournalError where one is missing."""
         return await self._read(lambda db: tiles.hashes(db, self._workspace, first, last))
+
+    async def record(self, run_id: str) -> records.RunRecord | None:
+        """A run with all that it rested on; None where there is no such run."""
+        return await self._read(lambda db: records.record_of(db, self._workspace, run_id))
+
+    async def runs_between(self, since: datetime, until: datetime) -> Sequence[str]:
+        """The ids of the finished runs that began in a period, oldest first, but the undoing of changes."""
+        return await self._read(lambda db: records.runs_between(db, self._workspace, since, until))
 
     # --- how it is read -----------------------------------------------------------------------------------------------
 

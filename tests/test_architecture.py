@@ -35,6 +35,8 @@ BROAD_EXCEPTS = {
     "policies/gate.py:decide": "a gate that fails denies",
     "policies/redaction.py:text": "what cannot be examined is withheld",
     "policies/redaction.py:json": "what cannot be examined is withheld",
+    # what is tried on recorded runs
+    "bot/replay/rerun.py:_advance": "today's code failing on a recorded run is what a replay is for to find",
     # undo and raise again: nothing is swallowed
     "storage/journal.py:_write": "every append of the batch that failed is told, with the error",
     "bot/intake.py:_record": "what was placed in memory is taken back, and the error goes on",

@@ -22,6 +22,8 @@ from domain.runs import Call, Run
 from policies import approvers, budget
 from policies.asking import too_many_questions
 
+UNREACHABLE = "the target could not be looked at again: "
+OBSERVING = "the agent is in observe mode and cannot execute"
 MAX_BATCH = 20
 MAX_IN_BATCH = 400
 """Characters of arguments and diff up to which a change can be read as one of up to twenty."""
@@ -124,11 +126,11 @@ async def recheck(journey: Journey, call: Call, tool: WriteTool) -> Blocked | Ac
     if world.clock() >= request.expires_at:
         return Blocked("it expired before it was executed", ApprovalState.EXPIRED)
     if request.observe_only or world.mode() is Mode.OBSERVE:
-        return Blocked("the agent is in observe mode and cannot execute", ApprovalState.CANCELLED)
+        return Blocked(OBSERVING, ApprovalState.CANCELLED)
     try:
         action = await observe(request.action, tool)
     except ToolError as error:
-        return Blocked(f"the target could not be looked at again: {error}", ApprovalState.CANCELLED)
+        return Blocked(f"{UNREACHABLE}{error}", ApprovalState.CANCELLED)
     if spent := budget.out_of_actions(journey.run):
         metrics.budget_stops.labels("actions").inc()
         return Blocked(spent.rstrip("."), ApprovalState.CANCELLED)

@@ -172,13 +172,17 @@ def build_tools(clients: Clients, environment: Callable[..., str]) -> tuple[Tool
     return tools
 
 
+def unconnected(environment: Callable[..., str]) -> tuple[Tool, ...]:
+    """Every tool of this product, connected to nothing: what it is called, takes and is about, and no more."""
+    nothing: Any = object()  # names, effects, argument schemas and renderings need no client; whatever does fails
+    clients = Clients(*[nothing] * len(fields(Clients)))
+    return (*build_tools(clients, environment), *knowledge_tools(nothing, nothing))
+
+
 def schemas(servers: Sequence[McpServer] = ()) -> tuple[ToolSchema, ...]:
     """Every tool of this product as policy sees it, whether or not its system is configured here.
 
     With `servers`, also what the operator's file says of their tools; nobody is asked.
     """
-    unconnected: Any = object()  # nothing is called: only names, effects and argument schemas are read
-    tools = build_tools(Clients(*[unconnected] * len(fields(Clients))), lambda *_: "production")
-    known = knowledge_tools(unconnected, unconnected)
-    own = tuple(ToolSchema(tool.name, tool.effect, tool.parameters) for tool in (*tools, *known))
+    own = tuple(ToolSchema(tool.name, tool.effect, tool.parameters) for tool in unconnected(lambda *_: "production"))
     return (*own, *listed_schemas(servers))

@@ -148,6 +148,13 @@ def listed_schemas(servers: Iterable[McpServer]) -> tuple[ToolSchema, ...]:
     )
 
 
+def remembered(name: str, effect: Effect, target: Target) -> McpRead | McpWrite:
+    """A tool as a journal remembers it: its server is not connected, its schema not known, so it takes any arguments."""
+    session = McpSession(McpServer(target.namespace))
+    kind = McpRead if effect is Effect.READ else McpWrite
+    return kind(name, "", effect, {"type": "object"}, target.name, target.environment, session)
+
+
 def name_of(server: McpServer, remote: str) -> str:
     """`mcp_grafana_query_loki`: what policy, model and journal know a server's tool by."""
     return (

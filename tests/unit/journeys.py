@@ -279,10 +279,10 @@ class Place:
 
     async def start(self, run_id: str = "run-1", **more: Any) -> None:
         spec = spec_of(run_id, **more)
-        await self.record(RunStarted(spec), FindingsReported((), 0), run_id=run_id)
+        await self.record(RunStarted(spec), FindingsReported((), 0), run_id=run_id, incident_id=spec.incident_id)
 
-    async def record(self, *events: Event, run_id: str = "run-1") -> None:
-        await self.journal.append(*(Draft(event, Actor("agent"), "", run_id) for event in events))
+    async def record(self, *events: Event, run_id: str = "run-1", incident_id: str = "") -> None:
+        await self.journal.append(*(Draft(event, Actor("agent"), incident_id, run_id) for event in events))
 
     async def pending(self) -> Approval:
         [approval] = await self.journal.approvals(pending=True)
