@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from domain.feedback import FeedbackCategory, FeedbackGiven, FeedbackVerdict, Quality, Share
 from handlers import kit
@@ -107,15 +107,17 @@ def _rated(quality: Quality, links: Mapping[str, str]) -> Iterator[str]:
         yield "Nobody rated one. 👍 and 👎 below a diagnosis are counted here."
         return
     yield f"👍 {shared(quality.share)}"
-    for shares in (quality.by_kind, quality.by_model):
-        if len(shares) > 1:
-            parts = [f"{kit.safe(name.replace('_', ' '), 40)} {one.good} of {one.n}" for name, one in shares[:6]]
-            yield ", ".join(parts)
+    parts = [f"{word}{_each(shares)}" for word, shares in (("", quality.by_kind), ("by ", quality.by_model)) if shares]
+    yield " · ".join(parts)
     why = Counter(complaint.category for complaint in quality.complaints)
     if why:
         yield "👎 " + ", ".join(f"{n} {NAMES[category].lower()}" for category, n in why.most_common())
     for each in [complaint for complaint in quality.complaints if complaint.reason][:_COMPLAINTS]:
         yield f"• “{kit.safe(each.reason, 160)}”{kit.thread(links, each.incident_id, each.run_id)}"
+
+
+def _each(shares: Sequence[tuple[str, Share]]) -> str:
+    return ", ".join(f"{kit.safe(name.replace('_', ' '), 40)} {one.good} of {one.n}" for name, one in shares[:6])
 
 
 def shared(share: Share) -> str:

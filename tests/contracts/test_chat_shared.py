@@ -88,6 +88,7 @@ async def test_a_service_that_comes_hours_later_finds_what_was_said(tmp_path: Pa
             await bot.w.say("mara", "incidents", f"{number}")
         await say(bot, since=datetime.now(UTC) - timedelta(hours=1))
         assert await standing([bot]) == first
+        assert not [call for call in bot.w.calls if call.method == "chat.delete"], "nobody heard it twice"
 
 
 async def test_what_stands_from_an_earlier_week_or_under_another_key_is_left_alone(tmp_path: Path) -> None:
