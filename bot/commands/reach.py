@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from bot.config import Settings
 from bot.tools.alertmanager import open_alertmanager
+from bot.tools.jenkins_access import Access, access
+from bot.tools.jenkins_client import JenkinsClient
 from bot.tools.prometheus_alerts import alerts
 from bot.tools.prometheus_api import a_map, ask, open_prometheus
 from bot.tools.prometheus_series import clean
@@ -70,3 +72,45 @@ async def alertmanager(settings: Settings) -> Answer:
     active = sum(a_map(a_map(each).get("status")).get("state") == "active" for each in listed)
     sentence = f"Alertmanager {version}: alerts and silences can be read; active silences: {active}"
     return Answer("alertmanager", ok=True, sentence=sentence)
+
+
+async def jenkins(settings: Settings) -> Answer:
+    """Whether it answers, its version, whom it takes the agent for, and what that one may do too little or too much."""
+    if not settings.jenkins_url:
+        return Answer("jenkins", ok=True, sentence="not set up (JENKINS_URL is not set): no builds are read or started")
+    user = settings.jenkins_user
+    try:
+        client = JenkinsClient(settings.jenkins_url, user, settings.jenkins_token.get_secret_value())
+    except AgentError as error:
+        return Answer("jenkins", ok=False, sentence=str(error), fix="check JENKINS_URL")
+    try:
+        seen = await access(client)
+    except AgentError as error:
+        return Answer("jenkins", ok=False, sentence=str(error), fix="check JENKINS_URL, JENKINS_USER and JENKINS_TOKEN")
+    finally:
+        await client.close()
+    wrong, fix = _wrong_with(seen, user)
+    if wrong:
+        return Answer("jenkins", ok=False, sentence=wrong, fix=fix)
+    quiet = "; it is about to shut down" if seen.quieting_down else ""
+    told = "it tells Job/Build and Job/Cancel only to who tries"
+    sentence = (
+        f"Jenkins {seen.version} as {seen.user}: {seen.visible} jobs and folders at the top can be read; {told}{quiet}"
+    )
+    return Answer("jenkins", ok=True, sentence=sentence)
+
+
+def _wrong_with(seen: Access, user: str) -> tuple[str, str]:
+    if seen.anonymous:
+        return "Jenkins takes this agent for nobody in particular", "set JENKINS_USER and JENKINS_TOKEN"
+    if seen.user.lower() != user.lower():
+        return (
+            f"Jenkins takes this agent for {seen.user}, so that it would not know its own builds",
+            "set JENKINS_USER to that",
+        )
+    if seen.administrator:
+        fix = "give the agent a user of its own with Overall/Read, Job/Read, Job/Build and Job/Cancel"
+        return f"{seen.user} is an administrator: its token can run any script on Jenkins", fix
+    if not seen.visible:
+        return f"{seen.user} sees no job", "grant it Job/Read where it shall look"
+    return "", ""

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from bot.commands import reach
 from bot.config import load
+from bot.local.jenkins import Jenkins
+from bot.local.jenkins.security import ADMINISTER
 from tests.otlp_receiver import receiving
 from tests.real_monitors import alertmanager, needs_both, prometheus
 
@@ -50,3 +52,42 @@ async def test_systems_that_are_not_there_and_systems_that_are_not_set_up() -> N
         assert "is not an http or https URL" in (await look(unusable)).sentence
         assert not (await look(gone)).ok
         assert (await look(load({}, None))).ok
+
+
+def _login(jenkins: Jenkins, user: str = "", token: str = "") -> dict[str, str]:
+    agent = jenkins.agent
+    return {"JENKINS_URL": jenkins.url, "JENKINS_USER": user or agent.id, "JENKINS_TOKEN": token or agent.token}
+
+
+async def test_jenkins_says_its_version_and_whom_it_takes_the_agent_for_and_is_asked_for_nothing_else() -> None:
+    async with Jenkins(prefix="/jenkins") as jenkins:
+        seen = await reach.jenkins(load(_login(jenkins), None))
+        assert seen.ok
+        assert seen.sentence.startswith("Jenkins 2.528.2 as personal-agent: 1 jobs and folders at the top can be read")
+        assert {asked.method for asked in jenkins.asked} == {"GET"}
+        jenkins.engine.quieting_down = True
+        assert "about to shut down" in (await reach.jenkins(load(_login(jenkins), None))).sentence
+
+
+async def test_a_jenkins_that_lets_the_agent_do_too_much_or_too_little_is_a_problem_with_a_fix() -> None:
+    async with Jenkins() as jenkins:
+        wrong = await reach.jenkins(load(_login(jenkins, token="wrong"), None))
+        assert "does not accept this agent's credentials (401)" in wrong.sentence
+        jenkins.agent.folders = ("elsewhere",)
+        assert (await reach.jenkins(load(_login(jenkins), None))).fix == "grant it Job/Read where it shall look"
+        jenkins.agent.permissions = frozenset({ADMINISTER})
+        admin = await reach.jenkins(load(_login(jenkins), None))
+        assert (admin.ok, "can run any script" in admin.sentence) == (False, True)
+        jenkins.faults.add("GET", "/api/json", "starting")
+        assert "Jenkins is not ready" in (await reach.jenkins(load(_login(jenkins), None))).sentence
+        jenkins.agent.permissions = frozenset()
+        assert "who is not logged in" in (await reach.jenkins(load(_login(jenkins), None))).sentence
+
+
+async def test_a_jenkins_that_is_none_or_not_there_is_said_so() -> None:
+    async with receiving() as receiver:
+        other = await reach.jenkins(load({"JENKINS_URL": receiver.url}, None))
+        assert not other.ok
+    assert "cannot be reached" in (await reach.jenkins(load({"JENKINS_URL": "http://127.0.0.1:1"}, None))).sentence
+    assert "is not an http or https URL" in (await reach.jenkins(load({"JENKINS_URL": "ci:8080"}, None))).sentence
+    assert (await reach.jenkins(load({}, None))).ok
