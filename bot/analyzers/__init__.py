@@ -14,6 +14,7 @@ from bot.analyzers.fields import short
 from bot.analyzers.findings import claims, finding
 from bot.analyzers.jobs import analyze_jobs
 from bot.analyzers.known import analyze_known, recall
+from bot.analyzers.measured import analyze_measured, measure
 from bot.analyzers.nodes import analyze_nodes
 from bot.analyzers.pipelines import analyze_pipelines
 from bot.analyzers.pods import analyze_pods
@@ -43,32 +44,36 @@ async def analyze(
     """What is wrong with the target, causes first; empty where the target names nothing that can be looked at.
 
     Reads that do not depend on each other run at once. A read that fails becomes a finding, never an exception. `offered` are
-    the tools that there are: of those that are not set up, such as runbooks, nothing is said.
+    the tools that there are: of those that are not set up, such as runbooks or Prometheus, nothing is said.
     """
-    scenes, known = await asyncio.gather(look(target, alert, read), recall(target, alert, read, offered))
-    return findings_of(scenes, analyze_known(known, target))
+    scenes, known, measured = await asyncio.gather(
+        look(target, alert, read), recall(target, alert, read, offered), measure(alert, read, offered)
+    )
+    more = (*analyze_known(known, target), *analyze_measured(measured, alert, target))
+    return findings_of(scenes, (*more, *unread(target, measured.readings())))
 
 
 def findings_of(scenes: Iterable[Scene], more: Iterable[Finding] = ()) -> tuple[Finding, ...]:
     """The findings about scenes that were read, and more: those without stored evidence dropped, heaviest first."""
     scenes = tuple(scenes)
     found = [*(item for scene in scenes for analyzer in ANALYZERS for item in analyzer(scene)), *more]
-    found += [item for scene in scenes for item in _unread(scene)]
+    found += [item for scene in scenes for item in unread(scene.target, scene.readings())]
     unique = {(item.code, item.target.key, item.title): item for item in claims(found)}
     return tuple(sorted(_one_culprit(unique.values()), key=lambda item: -item.weight))
 
 
-def _unread(scene: Scene) -> list[Finding]:
+def unread(target: Target, readings: Iterable[tuple[str, Reading]]) -> list[Finding]:
+    """A finding for each read that failed."""
     return [
         finding(
             "read.failed",
-            scene.target,
+            target,
             f"Could not look at {what}",
             short(reading.error, 500) or "no reason was given",
             [],
             confidence=Confidence.NOT_PROVEN,
         )
-        for what, reading in scene.readings()
+        for what, reading in readings
         if not reading.ok
     ]
 
