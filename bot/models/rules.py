@@ -17,6 +17,7 @@ NAME = "rules"
 MAX_EVIDENCE = 8
 MAX_STEPS = 5
 NOT_BLAMED = "deployment.rollout_not_blamed"
+MEASURED = "measured.alert"
 KNOWN = ("known.runbook", "known.seen_before")
 CIRCUMSTANCES = (*KNOWN, "read.failed")
 """Findings that are no trouble by themselves."""
@@ -111,8 +112,9 @@ def _of_broken(run: Run, broken: list[Finding]) -> Diagnosis:
     happened, done = _what_happened(run)
     if not happened and top.proposal is None:
         happened = " ".join(["Nothing is proposed.", *(_ended(f.title) for f in more if f.code == NOT_BLAMED)])
-    others = [found.title for found in more if found.code != NOT_BLAMED][:3]
+    others = [found.title for found in more if found.code not in (NOT_BLAMED, MEASURED)][:3]
     also = f" Also: {'; '.join(others)}." if others else ""
+    also += "".join(f" Measured: {found.title}." for found in more if found.code == MEASURED)
     confidence = _confidence(top)
     steps = [] if done or top.proposal is None else [f"By hand: {_by_hand(top.proposal)}"]
     steps += _strings(top.facts.get("next_steps"))

@@ -158,7 +158,7 @@ async def test_a_read_that_was_not_stored_supports_no_claim() -> None:
 
 SOURCE = Path(bot.analyzers.__file__).parent
 DOCS = SOURCE.parent.parent / "docs" / "diagnosis.md"
-CODE = re.compile(r'"((?:deployment|pod|service|node|job|cron_job|build|known|read)\.[a-z_]+)"')
+CODE = re.compile(r'"((?:deployment|pod|service|node|job|cron_job|build|known|measured|read)\.[a-z_]+)"')
 
 
 def test_every_code_in_the_source_has_a_weight() -> None:

@@ -145,6 +145,15 @@ async def test_only_the_heaviest_finding_may_propose() -> None:
     assert (await answer(run(CRASH, lesser))).calls == ()
 
 
+async def test_what_was_measured_stands_at_the_end_of_the_cause_however_much_was_found() -> None:
+    measured = finding("measured.alert", title="TooManyErrors: 0.31 now, above 0.05 since 11:52", weight=31)
+    many = [finding(f"pod.trouble_{number}", title=f"Trouble {number}") for number in range(5)]
+    said = await concluded(run(*many, measured))
+    assert said.summary.startswith("Trouble 0.")
+    also = "Also: Trouble 1; Trouble 2; Trouble 3."
+    assert said.cause.endswith(f"{also} Measured: TooManyErrors: 0.31 now, above 0.05 since 11:52.")
+
+
 async def test_a_healthy_finding_never_proposes() -> None:
     assert (await answer(run(replace(HEALTHY, proposal=ROLLBACK)))).calls == ()
 
