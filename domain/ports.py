@@ -19,7 +19,7 @@ from domain.memory import Precedent
 from domain.noise import Held, MaintenanceWindow
 from domain.report import Head, Report
 from domain.runs import Answer, Run, RunOutcome, RunSpec, RunStatus
-from domain.work import Drill, Rollup
+from domain.work import Drill, Rollup, Wait
 
 # --- the journal ------------------------------------------------------------------------------------------------------
 
@@ -205,8 +205,8 @@ class Journal(Protocol):
         """The outbox row behind a Slack message of ours."""
         ...
 
-    async def shown(self, run_id: str) -> Mapping[str, datetime]:
-        """When Slack had the card of each of a run's approval requests, by the request's id; without those it never had."""
+    async def waits(self, run_id: str) -> Sequence[Wait]:
+        """Who answered each of a run's cards, and how long after it was shown; by the journal's clock alone."""
         ...
 
     async def precedents(

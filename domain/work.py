@@ -69,6 +69,16 @@ class WorkUnit:
     cost_micros: int = 0
 
 
+@dataclass(frozen=True)
+class Wait:
+    """One person and one card: from when Slack had it, else was asked, to the record of their last word, or of their edit."""
+
+    user: str
+    approval_id: str
+    since: datetime
+    until: datetime
+
+
 # --- figures ----------------------------------------------------------------------------------------------------------
 
 

@@ -16,7 +16,7 @@ from domain.alerts import Incident
 from domain.audit import Anchor
 from domain.authority import BreakGlass, Delegation
 from domain.brakes import Brakes, TrackRecord
-from domain.codec import decode, moment, timestamp
+from domain.codec import decode, timestamp
 from domain.decisions import Approval
 from domain.errors import JournalError
 from domain.events import Envelope, Event, PayloadReceived
@@ -25,7 +25,7 @@ from domain.memory import Precedent
 from domain.noise import Held, MaintenanceWindow
 from domain.ports import Message, RunRow
 from domain.report import Head, Mishap
-from domain.work import Drill, Rollup
+from domain.work import Drill, Rollup, Wait
 from storage import brakes, decisions, drills, feedback, memories, records, report, rollups, rows, tiles
 from storage.database import Connection, Works, check, looking_at, projections, read_only, scripts, sentence, workspaces
 from storage.views import ENVELOPE, current, envelope
@@ -253,10 +253,10 @@ class Reader:
         """The outbox row behind a Slack message of ours."""
         return _first(await self._messages(" AND sent_channel = ? AND ts = ? AND ts <> ''", channel, ts))
 
-    async def shown(self, run_id: str) -> Mapping[str, datetime]:
-        """When Slack had the card of each of a run's approval requests, by the request's id; without those it never had."""
-        sql = "SELECT id, shown_at FROM approvals WHERE workspace = ? AND run_id = ? AND shown_at IS NOT NULL"
-        return dict(await self._all(sql, (run_id,), lambda _, row: (row[0], moment(row[1]))))
+    async def waits(self, run_id: str) -> Sequence[Wait]:
+        """Who answered each of a run's cards, and how long after it was shown; by the journal's clock alone."""
+        of = {"workspace": self._workspace, "run_id": run_id}
+        return await self._read(lambda db: [rows.wait(row) for row in db.execute(rows.WAITS, of).fetchall()])
 
     async def precedents(
         self, *, fingerprint: str = "", target_key: str = "", text: str = "", limit: int = 5

@@ -15,6 +15,7 @@ from domain.decisions import Approval, ApprovalRequest, ApprovalState, Check, Ex
 from domain.noise import AlertHeld, Held
 from domain.ports import Message, RunRow
 from domain.runs import RunOutcome, RunSpec, RunStatus
+from domain.work import Wait
 
 INCIDENT = "id, opened, channel, thread_ts, alerts, resolved_at"
 RUN = "spec, status, started_at, finished_at, outcome, reason, steps"
@@ -25,6 +26,18 @@ MESSAGE = (
     "key, revision, channel, thread_key, text, blocks, priority, thread_ts, ts, sent_revision, attempts, failed,"
     " attachments, wanted_at, shared_since, sent_channel"
 )
+
+_SHOWN = "coalesce(a.shown_at, json_extract(a.request, '$.requested_at'))"
+WAITS = f"""
+  SELECT v.user, a.id, {_SHOWN}, max(e.at) FROM approvals AS a JOIN votes AS v ON v.workspace = a.workspace
+    AND v.approval_id = a.id JOIN events AS e ON e.workspace = v.workspace AND e.seq = v.seq
+  WHERE a.workspace = :workspace AND a.run_id = :run_id GROUP BY v.user, a.id
+  UNION ALL
+  SELECT json_extract(b.request, '$.editor'), a.id, {_SHOWN}, e.at FROM approvals AS b JOIN approvals AS a
+    ON a.workspace = b.workspace AND a.id = json_extract(b.request, '$.supersedes')
+    JOIN events AS e ON e.workspace = b.workspace AND e.seq = b.seq
+  WHERE b.workspace = :workspace AND b.run_id = :run_id AND json_extract(b.request, '$.editor') <> ''
+"""  # noqa: S608 – of this file
 
 
 def incident(db: sqlite3.Connection, workspace: str, row: sqlite3.Row) -> Incident:
@@ -111,6 +124,12 @@ def execution(row: sqlite3.Row) -> Execution:
         tuple(decode(Check, check) for check in json.loads(checks)),
         moment(verified_at) if verified_at else None,
     )
+
+
+def wait(row: sqlite3.Row) -> Wait:
+    """A person and a card. A click may be recorded before Slack's word that the card stands."""
+    user, approval_id, since, until = row
+    return Wait(user, approval_id, moment(min(since, until)), moment(until))
 
 
 def break_glass(row: sqlite3.Row) -> BreakGlass:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bot.agent.world import World
@@ -12,7 +12,7 @@ from domain.decisions import ApprovalState
 from domain.diagnosis import Confidence
 from domain.figures import ATTENTION_CAP_MS
 from domain.runs import Origin, Run, RunOutcome
-from domain.work import WorkKind, WorkOutcome, WorkUnit
+from domain.work import Wait, WorkKind, WorkOutcome, WorkUnit
 from policies.budget import machine_time
 
 _HOUR_MS = 3_600_000
@@ -21,25 +21,25 @@ _TAKEN = (ApprovalState.APPROVED, ApprovalState.CONSUMED)
 
 @dataclass(frozen=True)
 class Bill:
-    """What a run cannot know of itself: when Slack had each card (by approval id), and the price of an hour of computing.
+    """What a run cannot know of itself: who answered its cards and when, and the price of an hour of computing.
 
     The price is millionths of a US dollar; None means that computing is not counted.
     """
 
-    shown: Mapping[str, datetime] = field(default_factory=dict)
+    waits: Sequence[Wait] = ()
     hour_micros: int | None = None
 
 
 async def bill_of(world: World, run: Run) -> Bill:
     """The bill of one run, as the journal and the settings have it."""
-    return Bill(await world.journal.shown(run.id), world.hour_micros)
+    return Bill(await world.journal.waits(run.id), world.hour_micros)
 
 
 def work_unit(run: Run, outcome: RunOutcome, now: datetime, bill: Bill) -> WorkUnit:
     """What the run did and took. Its clock starts at the alert's receipt, which opened it, or at the person's request."""
     kind, ended = _kind(run), _outcome(run, outcome)
     machine_ms = run.machine_ms or round(machine_time(run, now).total_seconds() * 1000)
-    waits = _waits(run, bill)
+    waits = _by_person(bill.waits)
     approved = [each.closed_at for each in run.approvals if each.state in _TAKEN and each.closed_at]
     verified = [each.verified_at for each in run.executions if each.verified and each.verified_at]
     alert = run.spec.alert if run.spec.origin is Origin.ALERT else None
@@ -57,7 +57,7 @@ def work_unit(run: Run, outcome: RunOutcome, now: datetime, bill: Bill) -> WorkU
         to_diagnosis_ms=_since(run, _diagnosed(run)),
         to_approval_ms=_since(run, min(approved, default=None)),
         to_verified_ms=_since(run, max(verified, default=None)),
-        votes=sum(len(each) for each in waits.values()),
+        votes=len(bill.waits),
         people_ms=sum(_union_ms(each) for each in waits.values()),
         attention_s=sum(math.ceil(_union_ms(_capped(each)) / 1000) for each in waits.values()),
         machine_ms=machine_ms,
@@ -70,7 +70,7 @@ def work_unit(run: Run, outcome: RunOutcome, now: datetime, bill: Bill) -> WorkU
 
 
 _CAP = timedelta(milliseconds=ATTENTION_CAP_MS)
-Wait = tuple[datetime, datetime]
+Span = tuple[datetime, datetime]
 
 
 def _kind(run: Run) -> WorkKind:
@@ -119,29 +119,18 @@ def _diagnosed(run: Run) -> datetime | None:
     return min(stated, default=None)
 
 
-def _waits(run: Run, bill: Bill) -> dict[str, list[Wait]]:
-    """By person: from each card shown (asked for, where Slack never had it) to that person's last word on it.
-
-    An edit is a word on the card that it takes the place of.
-    """
-    found: dict[str, list[Wait]] = {}
-    edits = {each.request.supersedes: each.request for each in run.approvals if each.request.editor}
-    for approval in run.approvals:
-        request = approval.request
-        shown = bill.shown.get(request.id, request.requested_at)
-        last = {vote.user: vote.at for vote in approval.votes}
-        if edit := edits.get(request.id):
-            last[edit.editor] = edit.requested_at
-        for user, answered_at in last.items():
-            found.setdefault(user, []).append((min(shown, answered_at), answered_at))
+def _by_person(waits: Sequence[Wait]) -> dict[str, list[Span]]:
+    found: dict[str, list[Span]] = {}
+    for wait in waits:
+        found.setdefault(wait.user, []).append((wait.since, wait.until))
     return found
 
 
-def _capped(waits: list[Wait]) -> list[Wait]:
+def _capped(waits: list[Span]) -> list[Span]:
     return [(begin, min(end, begin + _CAP)) for begin, end in waits]
 
 
-def _union_ms(waits: list[Wait]) -> int:
+def _union_ms(waits: list[Span]) -> int:
     """How long they last together; where they overlap, once."""
     total, until = timedelta(), None
     for begin, end in sorted(waits):

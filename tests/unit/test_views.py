@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from domain.events import (
     ApprovalClosed,
     AutonomyDemoted,
     AutonomyRestored,
+    BaselineImported,
+    BaselinesSet,
     BreakerOpened,
     BreakerReset,
     DiagnosisConcluded,
@@ -43,11 +45,16 @@ from domain.events import (
 from domain.feedback import FeedbackCategory, FeedbackVerdict
 from domain.fold import fold
 from domain.runs import RunOutcome
+from domain.work import WorkOutcome
+from domain.worth import PastIncident
 from storage.journal import SqliteJournal, migrate, open_journal
+from storage.views.times import OF_UNIT, unpack
+from storage.views.units import OF_SERVICE, SUMS
 from tests.contracts.journal_samples import (
     NOON,
     Clock,
     action,
+    alert,
     denied,
     ended,
     execution,
@@ -109,11 +116,17 @@ def life_of_a_run(n: int) -> list[Draft]:
         Draft(ended(f"x{n}").event, run_id=run),
         Draft((VerificationPassed if n % 2 else VerificationFailed)(f"x{n}", CHECKS, 5), run_id=run),
         Draft(DiagnosisConcluded(Diagnosis("It leaks.", "", Confidence.LIKELY, "rules")), run_id=run),
-        worked(NOON + timedelta(days=n), people_ms=n, cost_micros=7),
+        worked_in(
+            run, NOON + timedelta(days=n % 2), people_ms=n, cost_micros=7, to_verified_ms=n, to_diagnosis_ms=n % 2
+        ),
         Draft(RunFinished(RunOutcome.REMEDIATED, "fixed", 5), run_id=run),
         Draft(FeedbackGiven(run, "U1", FeedbackVerdict.GOOD), run_id=run),
         Draft(FeedbackGiven(run, "U1", FeedbackVerdict.BAD, FeedbackCategory.OTHER, "no"), run_id=run),
     ]
+
+
+def worked_in(run: str, ended_at: datetime, **more: Any) -> Draft:
+    return Draft(worked(ended_at, worth=True, **more).event, incident_id="i1", run_id=run)
 
 
 def lives_of_requests(n: int) -> list[Draft]:
@@ -138,7 +151,49 @@ BRAKES = [  # a pause refuses executions, so it has no place in a life that is a
     Draft(ExecutionStarted("u1", "undo", action(), "k", "d", problems=("p",), undoes="x1"), run_id="u"),
     ended("u1"),
 ]
-EVERYTHING = [*(draft for life in LIVES for draft in life), *BRAKES]
+PAST = (PastIncident(NOON - timedelta(hours=1), NOON), PastIncident(NOON - timedelta(hours=1), NOON))
+WORTH = [
+    alert("f1"),
+    Draft(BaselinesSet({"diagnosis": 60, "question": 5})),
+    Draft(BaselinesSet({"diagnosis": 90})),
+    Draft(BaselineImported("a.csv", "0" * 64, PAST)),
+    Draft(BaselineImported("b.csv", "1" * 64, PAST[:1])),
+    worked_in("r1", NOON, outcome=WorkOutcome.NO_ACTION, to_diagnosis_ms=1, alert_age_ms=-5),
+    worked_in("r2", NOON, by_alert=False, to_diagnosis_ms=2),
+]
+EVERYTHING = [*(draft for life in LIVES for draft in life), *BRAKES, *WORTH]
+
+
+def sums_and_times(path: Path) -> list[list[tuple[Any, ...]]]:
+    """What the days' sums and packed times hold, each beside the same computed from the units and events alone."""
+    with closing(sqlite3.connect(path)) as db:
+
+        def grouped(table: str, keys: str, sums: Mapping[str, str]) -> list[list[tuple[Any, ...]]]:
+            columns, totals = ", ".join(sums), ", ".join(f"sum({expression})" for expression in sums.values())
+            held = f"SELECT day, {keys}, {columns} FROM {table} WHERE n > 0 ORDER BY 1, 2, 3"
+            day = "substr(finished_at, 1, 10)"
+            computed = f"SELECT {day}, {keys}, {totals} FROM work_units GROUP BY 1, {keys} ORDER BY 1, 2, 3"
+            return [db.execute(held).fetchall(), db.execute(computed).fetchall()]
+
+        packed: list[tuple[Any, ...]] = []
+        single: list[tuple[Any, ...]] = []
+        for name, expression in OF_UNIT.items():
+            for day, values in db.execute(f"SELECT day, {name} FROM daily_times ORDER BY day"):
+                packed += [(name, day, ms) for ms in unpack([values])]
+            found = (
+                f"SELECT '{name}', substr(finished_at, 1, 10), {expression} AS ms FROM work_units WHERE ms IS NOT NULL"
+            )
+            single += db.execute(f"{found} ORDER BY 2, 3").fetchall()
+        tallied = db.execute("SELECT what, sum(n) FROM tallies GROUP BY what ORDER BY what").fetchall()
+        there_were = db.execute(
+            "SELECT iif(kind = 'AlertReceived', 'alert', 'incident') AS what, count(*) FROM events"
+            " WHERE kind IN ('AlertReceived', 'IncidentOpened') GROUP BY 1 UNION SELECT why, count(*) FROM noise GROUP BY 1"
+            " ORDER BY 1"
+        ).fetchall()
+        return [
+            *grouped("daily", "kind, outcome", SUMS), *grouped("daily_services", "service", OF_SERVICE),
+            packed, single, tallied, there_were,
+        ]  # fmt: skip
 
 
 async def _fill(journal: SqliteJournal, appends: Sequence[Sequence[Draft]], clock: Clock) -> int:
@@ -160,6 +215,8 @@ def refusals_and_rebuild(appends: Sequence[Sequence[Draft]]) -> int:
         async with open_journal(path, "local", clock=clock) as journal:
             refusals = await _fill(journal, appends, clock)
             before = rows(path)
+            kept = iter(sums_and_times(path))
+            assert all(held == computed for held, computed in zip(kept, kept, strict=True))
             events = await journal.since(0)
             assert await journal.rebuild() == len(events)
             assert rows(path) == before

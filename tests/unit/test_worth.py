@@ -18,11 +18,13 @@ from domain.events import (
     ApprovalClosed,
     ApprovalRequested,
     DiagnosisConcluded,
+    Draft,
     Envelope,
     Event,
     ExecutionFinished,
     ExecutionStarted,
     FindingsReported,
+    MessageSent,
     ModelFailed,
     RunStarted,
     StepPlanned,
@@ -33,8 +35,9 @@ from domain.events import (
 )
 from domain.fold import fold
 from domain.runs import Answer, Origin, RunOutcome, RunSpec, ToolCall, Usage
-from domain.work import WorkKind, WorkOutcome, WorkUnit
-from tests.contracts.journal_samples import CART, NOON, action, request
+from domain.work import Wait, WorkKind, WorkOutcome, WorkUnit
+from storage.journal import open_journal
+from tests.contracts.journal_samples import CART, NOON, Clock, action, message, request, requested, run_started, vote
 from tests.unit.journeys import ALLOWING, calling, concluded, place
 
 Told = Sequence[tuple[float, Event]]
@@ -132,30 +135,53 @@ def test_a_question_s_clock_starts_at_the_question_and_is_no_alert_s() -> None:
 # --- people and bills -------------------------------------------------------------------------------------------------
 
 
-def test_people_s_time_is_from_the_card_in_slack_to_each_person_s_last_word() -> None:
-    told = (FOUND, (4, planned()), asked(5), voted(60, user="U1", closes=False), voted(90, user="U2"), *done(91))
-    unit = measured(*told, outcome=FIXED, bill=Bill({"a1": at(10)}))
-    assert (unit.people_ms, unit.attention_s, unit.votes) == (50_000 + 80_000, 130, 2)
-    assert (
-        measured(*told, outcome=FIXED).people_ms == 55_000 + 85_000
-    )  # a card that Slack never had: since it was asked
+def wait(user: str, since: float, until: float, card: str = "a1") -> Wait:
+    return Wait(user, card, at(since), at(until))
 
 
-def test_one_person_s_cards_that_wait_at_the_same_time_count_once() -> None:
-    told = (FOUND, (4, planned()), asked(5), asked(5, "a2", "c2"), voted(65), voted(75, "a2"))
-    assert measured(*told).people_ms == 70_000
+def test_people_s_time_is_each_person_s_and_one_person_s_cards_at_the_same_time_count_once() -> None:
+    waits = (wait("U1", 10, 60), wait("U2", 10, 90), wait("U2", 40, 95, "a2"), wait("U2", 200, 201, "a3"))
+    unit = measured(FOUND, said(9), bill=Bill(waits))
+    assert (unit.people_ms, unit.attention_s, unit.votes) == (50_000 + 85_000 + 1_000, 136, 4)
 
 
 def test_a_night_is_waiting_and_at_most_a_quarter_of_an_hour_of_it_is_taken_for_attention() -> None:
-    unit = measured((4, planned()), asked(5), voted(8 * 3600 + 5), *done(8 * 3600 + 6), outcome=FIXED)
-    assert (unit.people_ms, unit.attention_s) == (8 * 3_600_000, 15 * 60)
+    unit = measured(FOUND, said(9), bill=Bill((wait("U1", 5, 8 * 3600 + 5), wait("U1", 8 * 3600, 8 * 3600 + 60, "a2"))))
+    assert (unit.people_ms, unit.attention_s) == ((8 * 3600 + 55) * 1000, 15 * 60 + 60)
 
 
-def test_votes_on_a_request_that_another_took_the_place_of_are_not_forgotten_nor_is_the_edit() -> None:
+async def test_whoever_answers_a_card_has_waited_since_slack_had_it_also_on_one_that_was_edited(tmp_path: Path) -> None:
+    clock = Clock()
+    async with open_journal(tmp_path / "agent.db", "local", clock=clock) as journal:
+        await journal.append(run_started(), requested("a1"), message("approval:a1"))
+        clock.forward(seconds=5)
+        await journal.append(Draft(MessageSent("approval:a1", 1, "C1", "1.1")))
+        for seconds, drafts in (
+            (20, [vote("a1", "U1", closes=None)]),
+            (20, [vote("a1", "U1", Verdict.WITHDRAW, closes=None)]),
+            (20, [Draft(ApprovalClosed("a1", ApprovalState.SUPERSEDED, "edited"), run_id="r1")]),
+            (
+                0,
+                [
+                    requested(
+                        "a2", call_id="c1", editor="U2", supersedes="a1", requested_at=clock.now + timedelta(seconds=60)
+                    )
+                ],
+            ),
+            (30, [vote("a2", "U1")]),
+        ):
+            clock.forward(seconds=seconds)
+            await journal.append(*drafts)
+        waits = {
+            (one.user, one.approval_id): (one.until - one.since).total_seconds() for one in await journal.waits("r1")
+        }
+    assert waits == {("U1", "a1"): 40, ("U2", "a1"): 60, ("U1", "a2"): 30}
+
+
+def test_waiting_for_people_is_no_machine_time_also_on_a_card_that_another_took_the_place_of() -> None:
     told = (
         (4.0, planned()),
         asked(5),
-        voted(25, user="U1", closes=False),
         (65.0, ApprovalClosed("a1", ApprovalState.SUPERSEDED, "edited")),
         asked(65, "a2", editor="U2", supersedes="a1"),
         voted(95, "a2", user="U1"),
@@ -163,9 +189,8 @@ def test_votes_on_a_request_that_another_took_the_place_of_are_not_forgotten_nor
         said(130),
     )
     unit = measured(*told, outcome=FIXED)
-    assert (unit.people_ms, unit.votes) == ((20_000 + 30_000) + 60_000, 3)
     assert (unit.outcome, unit.to_diagnosis_ms) == (WorkOutcome.EDITED, 5_000)
-    assert unit.machine_ms == round((END - (65 - 5) - (95 - 65)) * 1000)  # both cards' waits are people's
+    assert unit.machine_ms == round((END - (65 - 5) - (95 - 65)) * 1000)
 
 
 def test_tokens_without_a_price_are_counted_apart_and_computing_without_one_not_at_all() -> None:
@@ -230,13 +255,13 @@ async def test_a_run_s_unit_has_what_the_journal_knows_of_its_card(tmp_path: Pat
         await spot.vote()
         run = await spot.advance()
         [unit] = await spot.events(WorkUnitRecorded)
-        shown = (await spot.journal.shown("run-1"))[(await spot.journal.approvals())[0].request.id]
-        waited = run.approvals[0].votes[0].at - shown
-        assert unit.unit.people_ms == round(waited.total_seconds() * 1000)
+        [waited] = await spot.journal.waits("run-1")
+        assert unit.unit.people_ms == round((waited.until - waited.since).total_seconds() * 1000)
+        assert unit.unit.people_ms > 19 * 60_000
         assert (unit.unit.attention_s, unit.unit.machine_ms) == (15 * 60, run.machine_ms)
         week = await spot.journal.rollup(spot.now() - timedelta(days=1), spot.now())
         assert week.measured.people.value == unit.unit.people_ms
-        assert week.measured.wait_p50.value == pytest.approx(unit.unit.people_ms, abs=100)  # to where it was recorded
+        assert week.measured.wait_p50.value == unit.unit.people_ms
         assert week.measured.compute_cost.note == "not counted: 1 of 1 units, for want of AGENT_COMPUTE_PRICE"
 
 
