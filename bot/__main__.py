@@ -81,6 +81,7 @@ def _demo(demo: argparse.ArgumentParser) -> None:
 
 def _replay(replay: argparse.ArgumentParser) -> None:
     replay.add_argument("run", nargs="?", default="", metavar="RUN", help="a run's id, or the beginning of one")
+    replay.add_argument("--html", default="", metavar="FILE", help="as a page: the run, or what a replay found")
     replay.add_argument("--code", action="store_true", help="go through it again with today's code and policy")
     replay.add_argument("--policy", default="", metavar="PATH", help="with the policy of this folder")
     replay.add_argument("--model", default="", metavar="NAME", help="with another model, or `rules`")

@@ -23,6 +23,7 @@ from bot.models.rules import NAME as RULES, Rules
 from bot.policy_files import known_tools, read_folder, variables
 from bot.replay.compared import as_json, compare
 from bot.replay.many import as_json as many_as_json, rows, totals
+from bot.replay.page import page_of
 from bot.replay.report import count, report, summary, table
 from bot.replay.rerun import How
 from bot.replay.story import story
@@ -34,6 +35,7 @@ from domain.events import Envelope, RunStarted
 from policies.policy import load as load_policy
 from policies.redaction import Redactor
 from policies.rules import Policy
+from storage.evidence.export import page_of as page_of_run
 from storage.reader import Reader, read_journal, workspaces_in
 
 RECENT = 500
@@ -52,10 +54,22 @@ def run(options: argparse.Namespace) -> int:
     workspace, run_id = find(settings.agent_database, options.run)
     if _tries(options):
         return asyncio.run(_again(settings, options, workspace, run_id))
+    if options.html:
+        _write(options.html, page_of_run(settings.agent_database, workspace, run_id))
+        return 0
     envelopes, incident = asyncio.run(_read(settings.agent_database, workspace, run_id))
     for line in story(envelopes, incident, paper_for(sys.stdout)):
         print(line)
     return 0
+
+
+def _write(path: str, page: str) -> None:
+    """A page as a file. Raises SettingsError where it cannot be written."""
+    try:
+        Path(path).write_text(page, "utf-8")
+    except OSError as error:
+        raise SettingsError(f"--html: {path} cannot be written: {error.strerror}") from error
+    print(f"wrote {path}")
 
 
 def _tries(options: argparse.Namespace) -> bool:
@@ -67,6 +81,10 @@ def _refuse_nonsense(options: argparse.Namespace) -> None:
         raise SettingsError("name a RUN, or several by --since 30d; `personal-agent runs` lists them")
     if options.since and not _tries(options):
         raise SettingsError("--since needs what is tried: --model NAME, --policy PATH or --code")
+    if options.since and options.html:
+        raise SettingsError("--html is a page of one RUN; --json has the table for a program")
+    if options.json and options.html:
+        raise SettingsError("--json prints and --html writes: ask for one of them")
     if options.json and not _tries(options):
         raise SettingsError("--json is for what is tried; `personal-agent runs RUN --json` has a run's events")
 
@@ -82,7 +100,9 @@ async def _again(settings: Settings, options: argparse.Namespace, workspace: str
         raise AgentError(f"there is no run {run_id}")
     async with _trying(settings, options) as how:
         compared = await compare(record, how)
-    if options.json:
+    if options.html:
+        _write(options.html, page_of(compared, how))
+    elif options.json:
         print(json.dumps(as_json(compared, how), ensure_ascii=False, sort_keys=True))
     else:
         print("\n".join(report(compared, how, paper_for(sys.stdout))))

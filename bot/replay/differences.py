@@ -23,7 +23,7 @@ from domain.runs import Call, Run, Usage
 
 SHOWN = 100
 """Characters of a text that a difference shows."""
-NOT_THERE = "–"
+NOT_THERE, SILENT = "–", "silent"
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def _of_decisions(about: str, before: Sequence[Decision], after: Sequence[Decisi
     for rule in dict.fromkeys((*spoke[0], *spoke[1])):
         one, other = (side.get(rule, "") for side in spoke)
         if one != other and (_counts(one) or _counts(other)):
-            yield Difference("rule", f"{rule} on {about}", one or NOT_THERE, other or NOT_THERE)
+            yield Difference("rule", about, f"{rule} {one or SILENT}", f"{rule} {other or SILENT}")
 
 
 def _decision(decision: Decision) -> str:

@@ -21,7 +21,7 @@ def report(compared: Compared, how: How, paper: Paper) -> Iterator[str]:
     spec = recording.spec
     title = f"{recording.run.id} · {spec.target} in {spec.target.environment} · {recording.began:%Y-%m-%d %H:%M:%S} UTC"
     yield paper.paint(printable(title), "bold")
-    yield paper.paint(printable(f"gone through again with {_tried(compared, how)}; nothing real was touched"), "dim")
+    yield paper.paint(printable(f"gone through again with {tried(compared, how)}; nothing real was touched"), "dim")
     yield ""
     for each in compared.differences:
         yield _difference(each, paper)
@@ -39,7 +39,8 @@ def report(compared: Compared, how: How, paper: Paper) -> Iterator[str]:
         yield f"{count(len(compared.differences), 'difference')}, {count(len(again.unanswerable), 'unanswerable call')}"
 
 
-def _tried(compared: Compared, how: How) -> str:
+def tried(compared: Compared, how: How) -> str:
+    """What was tried, beside what was recorded."""
     recorded = compared.recording.hashes
     known = ", ".join(each[:12] for each in recorded) or "none"
     policy = "as recorded" if recorded == [how.policy.hash] else f"recorded: {known}"

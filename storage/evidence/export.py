@@ -77,6 +77,12 @@ def of_reference(
         return _exported(db, workspace, subject, runs, key, now, alone=alone)
 
 
+def page_of(path: str | Path, workspace: str, run_id: str) -> str:
+    """The timeline of a run as it stands now, to read: without a proof, it is no evidence. Raises JournalError."""
+    with looking_at(Path(path)) as db:
+        return render([each.envelope for each in gather(db, workspace, run_id)], run_id=run_id)
+
+
 def of_period(
     path: str | Path, workspace: str, since: datetime, key: Ed25519PrivateKey, now: datetime, *, alone: bool = False
 ) -> Evidence:

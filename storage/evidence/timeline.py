@@ -66,10 +66,11 @@ def render(envelopes: Sequence[Envelope], *, proof: Proof | None = None, run_id:
         tag("ol", *_lines(story, entries), class_="line"),
         _proof(proof, envelopes),
     )
-    return f"<!doctype html>\n{_page(story, body).text}\n"
+    return page(f"{story.title} – evidence of {story.run_id}", body)
 
 
-def _page(story: Story, body: Html) -> Html:
+def page(title: str, body: Html) -> str:
+    """A whole page around a body, in the one style of our pages: no script, nothing fetched."""
     style = _style()
     policy = f"default-src 'none'; style-src 'sha256-{_digest(style)}'; base-uri 'none'; form-action 'none'"
     top = tag(
@@ -79,10 +80,11 @@ def _page(story: Story, body: Html) -> Html:
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
         tag("meta", name="referrer", content="no-referrer"),
-        tag("title", f"{story.title} – evidence of {story.run_id}"),
+        tag("title", title),
         Html(f"<style>{style}</style>"),
     )
-    return tag("html", top, tag("body", body), lang="en")
+    whole = tag("html", top, tag("body", body), lang="en")
+    return f"<!doctype html>\n{whole.text}\n"
 
 
 @cache

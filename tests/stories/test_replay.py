@@ -191,6 +191,23 @@ def test_another_policy_s_flips_are_told_and_end_with_one(
     assert (found["recorded"]["outcome"], found["replayed"]["outcome"]) == ("remediated", "diagnosed")
 
 
+def test_the_run_and_what_a_replay_found_are_pages(
+    here: Path, frozen: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, found = tmp_path / "run.html", tmp_path / "found.html"
+    assert main(["replay", "run-", "--html", str(run)]) == 0
+    assert main(["replay", "run-", "--policy", frozen, "--html", str(found)]) == 1
+    assert capsys.readouterr().out == f"wrote {run}\nwrote {found}\n"
+    assert "Revision 4 of checkout is bad" in run.read_text("utf-8")
+    assert "deny by frozen" in found.read_text("utf-8")
+    before = [run.read_bytes(), found.read_bytes()]
+    main(["replay", "run-", "--html", str(run)])
+    main(["replay", "run-", "--policy", frozen, "--html", str(found)])
+    assert [run.read_bytes(), found.read_bytes()] == before
+    assert main(["replay", "run-", "--html", str(tmp_path)]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
 def test_many_runs_are_a_table_with_totals(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["replay", "--since", "7d", "--model", "rules"]) == 0
     out = capsys.readouterr().out
@@ -209,6 +226,8 @@ def test_many_runs_are_a_table_with_totals(here: Path, capsys: pytest.CaptureFix
         (("--since", "3d"), 2, "--since needs what is tried"),
         (("--since", "soon", "--code"), 2, "'soon' is not a period"),
         (("run-", "--json"), 2, "--json is for what is tried"),
+        (("run-", "--code", "--json", "--html", "x.html"), 2, "ask for one of them"),
+        (("--since", "3d", "--code", "--html", "x.html"), 2, "--html is a page of one RUN"),
         (("run-", "--policy", "nowhere"), 2, "nowhere is not a folder"),
         (("run-", "--model", "gpt-x"), 2, "--model gpt-x needs OPENAI_API_KEY"),
         (("run-nobody", "--code"), 1, "there is no run run-nobody"),

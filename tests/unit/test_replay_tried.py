@@ -9,6 +9,7 @@ from typing import Any
 
 from bot.models.rules import Rules
 from bot.replay.compared import as_json, compare
+from bot.replay.page import page_of
 from bot.replay.reel import NO_OUTPUT
 from bot.replay.report import report
 from bot.replay.terminal import Paper
@@ -39,7 +40,10 @@ async def test_a_policy_that_denies_flips_the_decision_and_what_followed_from_it
         await approved(spot)
         compared = await again(spot, DENYING)
     assert of_kind(compared, "decision") == [("ask of approvers by turn", "deny by never")]
-    assert of_kind(compared, "rule") == [("matched (ask)", "–"), ("–", "matched (deny)")]
+    assert of_kind(compared, "rule") == [
+        ("turn matched (ask)", "turn silent"),
+        ("never silent", "never matched (deny)"),
+    ]
     assert of_kind(compared, "asked") == [("consumed (approve by Person U1)", "–")]
     [(before, after)] = of_kind(compared, "execution")
     assert (before.startswith("succeeded, verified: turned a to 1"), after) == (True, "–")
@@ -309,3 +313,36 @@ async def test_the_report_says_what_was_tried_every_difference_and_what_is_not_k
     assert lines[-1].endswith("differences, 0 unanswerable calls")
     assert "(as recorded)" in fine[1]
     assert fine[-1] == "no difference: 2 steps, 1 call"
+
+
+# --- as a page --------------------------------------------------------------------------------------------------------
+
+
+async def test_the_page_has_both_sides_of_every_difference_and_what_is_not_known(tmp_path: Path) -> None:
+    async with place(tmp_path, calling(TURN_A), concluded(), question="Why does it leak?") as spot:
+        await approved(spot)
+        tried = how(policy_of(LEADS))
+        found = await record(spot)
+        page, second = page_of(await compare(found, tried), tried), page_of(await compare(found, tried), tried)
+        fine = page_of(await compare(found, how(policy_of(RULES))), how(policy_of(RULES)))
+    assert page == second
+    for said_there in (
+        "Why does it leak?", "differences</span>", "ask of approvers by turn", "ask of leads by turn", "turn(name=a,",
+        "whether Person U1 was in leads", "The recording does not say", "Same cause",
+    ):  # fmt: skip
+        assert said_there in page
+    assert "No difference" in fine
+    assert "<h2>Differences</h2>" not in fine
+
+
+async def test_what_was_recorded_is_text_on_the_page_and_nothing_else(tmp_path: Path) -> None:
+    hostile = "<script>alert(1)</script>\u202e<img src=x onerror=y>"
+    async with place(tmp_path, concluded(hostile), question=hostile) as spot:
+        await spot.advance()
+        other = Script([concluded(f"not {hostile}")], name="<b>other</b>")
+        page = page_of(await again(spot, model=other), how(policy_of(RULES), model=other))
+    assert "<script" not in page
+    assert "<img" not in page
+    assert "<b>other" not in page
+    assert "\u202e" not in page
+    assert "⟨U+202E⟩" in page
