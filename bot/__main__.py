@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from bot import VERSION
 from domain.errors import AgentError, PolicyError, SettingsError
 
-LAZY = ("serve", "demo", "doctor", "runs", "replay", "audit", "policy", "roi", "runbook", "slack", "db")
+LAZY = ("serve", "demo", "doctor", "runs", "replay", "audit", "policy", "roi", "runbook", "eval", "slack", "db")
 """The modules of bot.commands, each imported only when it is the command."""
 
 
@@ -32,6 +32,14 @@ def parser() -> argparse.ArgumentParser:
     _audit(commands.add_parser("audit", help="the journal's proof"))
     _policy(commands.add_parser("policy", help="check, test, explain and back-test the policy"))
     _roi(commands.add_parser("roi", help="what the work cost and saved, from the journal's rows"))
+    evaluation = commands.add_parser("eval", help="scenario files against the rules or a model")
+    evaluation.add_argument("folder", metavar="DIR", help="a folder of scenario files (*.yaml)")
+    evaluation.add_argument(
+        "--model", default="rules", metavar="NAME", help="rules (default), or a served model's name"
+    )
+    evaluation.add_argument("--only", default="", metavar="TEXT", help="the scenarios whose name has this in it")
+    evaluation.add_argument("--at-once", type=int, default=4, metavar="N", help="how many at the same time (default 4)")
+    evaluation.add_argument("--json", action="store_true", help="as JSON")
     runbook = commands.add_parser("runbook", help="draft a runbook from an incident, or check the folder of them")
     runbook.add_argument("incident", metavar="INCIDENT|check")
     runbook.add_argument("-o", "--output", default="", metavar="FILE", help="write it there instead of printing it")

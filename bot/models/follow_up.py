@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from domain.diagnosis import Confidence, Diagnosis, Evidence
 
 _NOW = re.compile(
-    r"\b(now|still|currently|right now|at the moment|again|look|check|compare|is it|are they)\b", re.IGNORECASE
+    r"\b(now|still|currently|right now|at the moment|again|look|check|compare|is it|are they|why (?:is|are|do|does))\b",
+    re.IGNORECASE,
 )
 _CHANGES = ("Executed", "Verified", "Not verified")
 _ABOUT: tuple[tuple[str, tuple[str, ...]], ...] = (

@@ -14,7 +14,7 @@ import pytest
 from bot.analyzers import Read, Reading, analyze
 from bot.local.cluster import Cluster
 from bot.local.scenarios import SCENARIOS, Scenario
-from bot.tools import connect
+from bot.tools import Systems, connect
 from domain.actions import Target
 from domain.canonical import canonical, plain
 from domain.codec import encode
@@ -49,7 +49,9 @@ def reader(tools: Mapping[str, Tool]) -> Read:
 @asynccontextmanager
 async def cluster_and_tools(folder: Path, **options: Any) -> AsyncIterator[tuple[Cluster, dict[str, Tool]]]:
     async with Cluster(**({"speed": SPEED} | options)) as cluster:
-        toolbox = await connect(str(cluster.write_kubeconfig(folder / "kubeconfig")), lambda namespace: "production")
+        toolbox = await connect(
+            Systems(kubeconfig=str(cluster.write_kubeconfig(folder / "kubeconfig"))), lambda namespace: "production"
+        )
         try:
             yield cluster, {tool.name: tool for tool in toolbox.tools}
         finally:
@@ -179,7 +181,7 @@ async def test_a_workload_that_is_not_there_is_a_failed_read(tmp_path: Path) -> 
 async def test_a_cluster_that_is_not_there_is_a_failed_read(tmp_path: Path) -> None:
     async with Cluster() as cluster:
         kubeconfig = cluster.write_kubeconfig(tmp_path / "kubeconfig")
-    toolbox = await connect(str(kubeconfig), lambda namespace: "production")
+    toolbox = await connect(Systems(kubeconfig=str(kubeconfig)), lambda namespace: "production")
     try:
         read = reader({tool.name: tool for tool in toolbox.tools})
         found = await analyze(about(BY_NAME["bad-rollout"]), None, read)

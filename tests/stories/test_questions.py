@@ -24,7 +24,9 @@ async def answered(story: Story, count: int = 1) -> list[Any]:
         return len(await story.recorded(DiagnosisConcluded)) >= count
 
     await story.until(look)
-    await story.finished()
+    row = await story.finished()
+    told = f"diagnosis:{row.spec.id}"
+    await story.until(lambda: story.journal.message(told))  # its message is wanted after the run's end is recorded
     await story.stage.app.services.sender.idle()
     return [event.spec for event in await story.recorded(RunStarted)]
 

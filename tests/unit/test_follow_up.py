@@ -50,7 +50,15 @@ def test_what_the_record_has_is_answered_with_its_lines(question: str, words: li
 
 @pytest.mark.parametrize(
     "question",
-    ["is it still crashing?", "look at the pods again", "and cart?", "why is it slow now?", "restart it", ""],
+    [
+        "is it still crashing?",
+        "look at the pods again",
+        "and cart?",
+        "why is it slow now?",
+        "Why is checkout down?",
+        "restart it",
+        "",
+    ],
 )
 def test_what_is_asked_of_the_present_is_not_answered_from_the_past(question: str) -> None:
     assert answered(question, RECORD) == ()

@@ -25,8 +25,9 @@ from bot.local.cluster.scheduler import Scheduler
 from bot.local.cluster.server import Asked, Server, listening
 from bot.local.cluster.store import Store
 from bot.local.cluster.world import IMAGES, seed
+from bot.local.cluster.written import Written
 
-__all__ = ["Asked", "Behaviour", "Cluster"]
+__all__ = ["Asked", "Behaviour", "Cluster", "Written"]
 
 AGENT = "system:serviceaccount:personal-agent:personal-agent"
 ADMIN = "kubernetes-admin"
@@ -39,10 +40,14 @@ class Cluster:
     shop; without it there are only three nodes and the namespaces default and kube-system.
     `token` is the agent's, allowed everything but secrets until `load_role` says otherwise; `admin_token` is anybody
     else's who may do everything (a CI system, a monitor). `images` says how each image behaves.
+    written: a world that is this and nothing else, and in which nothing moves by itself.
     """
 
-    def __init__(self, port: int = 0, speed: float = 1.0, *, world: bool = True) -> None:
+    def __init__(
+        self, port: int = 0, speed: float = 1.0, *, world: bool = True, written: Written | None = None
+    ) -> None:
         self.port = port
+        self._written = written
         self.token, self.admin_token = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
         self.images: dict[str, Behaviour] = dict(IMAGES)
         self._agent = User(AGENT, ("system:serviceaccounts", "system:authenticated"), ALL_BUT_SECRETS)
@@ -56,9 +61,14 @@ class Cluster:
         self._controllers = Controllers(objects, self._pace, recorder)
         scheduler = Scheduler(store, self._pace, recorder)
         self._kubelet = Kubelet(store, self._pace, recorder, self.images)
-        for listener in (self._controllers.on_change, scheduler.on_change, self._kubelet.on_change):
-            store.subscribe(listener)
-        seed(store, self._kubelet, shop=self._world)
+        if self._written is not None:
+            self._kubelet.written = self._written.logs
+            for obj in self._written.objects:
+                self.seed(obj)
+        else:
+            for listener in (self._controllers.on_change, scheduler.on_change, self._kubelet.on_change):
+                store.subscribe(listener)
+            seed(store, self._kubelet, shop=self._world)
         admin = User(ADMIN, ("system:masters", "system:authenticated"), EVERYTHING)
         self._server = Server(objects, self._kubelet, {self.token: self._agent, self.admin_token: admin})
         self._runner, self.port = await listening(self._server, self.port)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 
 from bot.local.cluster.behaviour import Behaviour, Process, behaviour_of
 from bot.local.cluster.errors import bad_request
@@ -14,6 +14,7 @@ from bot.local.cluster.quantities import MIB, quantity
 from bot.local.cluster.recorder import Recorder
 from bot.local.cluster.resources import NODES, PODS, Obj
 from bot.local.cluster.store import Change, Store, at, copied, key
+from bot.local.cluster.written import LogKey
 
 START, RESTART, STOP, RETRY, PROBE = 0.05, 0.15, 0.5, 1.0, 2.0  # seconds at speed 1
 OOM_AFTER = 0.6
@@ -30,6 +31,7 @@ class Kubelet:
         self._runs: dict[str, Run] = {}
         self._cached: set[tuple[str, str]] = set()  # (node, image)
         self._addresses = 10
+        self.written: Mapping[LogKey, tuple[str, ...]] = {}
 
     def on_change(self, change: Change) -> None:
         if change.resource is not PODS:
@@ -55,6 +57,9 @@ class Kubelet:
 
     def process(self, pod: Obj, container: str, *, previous: bool) -> Process:
         """What a container's log is read from; ApiError 400 in the kubelet's words when there is nothing."""
+        written = self.written.get((pod["metadata"]["namespace"], pod["metadata"]["name"], container, previous))
+        if written is not None:
+            return Process(Behaviour(log_lines=written), datetime.now(UTC) - timedelta(minutes=1), True, 1.0)
         run, name = self._runs.get(pod["metadata"]["uid"]), pod["metadata"]["name"]
         found = next((c for c in run.containers if c.name == container), None) if run else None
         if previous:

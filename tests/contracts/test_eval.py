@@ -1,0 +1,74 @@
+"""The shipped scenarios, each in a cluster of its own over HTTP: the rules name the causes and leave healthy things alone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bot.commands.eval import evaluate, written
+from bot.evaluation import GROUPS, Verdict, read_folder, read_scenario, table
+from domain.errors import SettingsError
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = ROOT / "evals"
+
+
+@pytest.fixture(scope="module")
+def verdicts() -> list[Verdict]:
+    async def all_of_them() -> list[Verdict]:
+        limit = asyncio.Semaphore(4)
+
+        async def one(scenario: object) -> Verdict:
+            async with limit:
+                return await evaluate(scenario)  # type: ignore[arg-type]
+
+        return list(await asyncio.gather(*(one(scenario) for scenario in read_folder(SHIPPED))))
+
+    return asyncio.run(all_of_them())
+
+
+def test_the_rules_name_at_least_nine_of_ten_causes(verdicts: list[Verdict]) -> None:
+    assert sum(one.cause for one in verdicts) >= 0.9 * len(verdicts), "\n".join(table(verdicts))
+
+
+def test_nothing_is_proposed_where_nothing_is_wrong(verdicts: list[Verdict]) -> None:
+    healthy = [one for one in verdicts if one.group == "healthy"]
+    assert healthy
+    assert [one.scenario for one in healthy if one.proposed or one.failed] == []
+
+
+def test_no_scenario_fails_to_run_and_none_gets_a_forbidden_proposal(verdicts: list[Verdict]) -> None:
+    assert [(one.scenario, one.failed) for one in verdicts if one.failed] == []
+    assert [(one.scenario, one.proposed) for one in verdicts if not one.action] == []
+
+
+def test_the_scenarios_are_of_every_group(verdicts: list[Verdict]) -> None:
+    assert {one.group for one in verdicts} <= set(GROUPS)
+
+
+def test_a_world_that_cannot_be_written_out_is_named() -> None:
+    text = "alert: {name: A}\nexpect: {cause: x}\nworld: {workloads: [{name: a, pods: [{state: odd}]}]}"
+    with pytest.raises(SettingsError, match="odd: world: a pod's state is one of running"):
+        written(read_scenario("odd", text))
+
+
+def test_the_command_prints_the_table_and_ends_with_one_where_a_scenario_fails(tmp_path: Path) -> None:
+    (tmp_path / "wrong.yaml").write_text((SHIPPED / "oom.yaml").read_text().replace("256Mi]", "unicorn]"))
+    (tmp_path / "right.yaml").write_text((SHIPPED / "oom.yaml").read_text())
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("AGENT_", "OPENAI_"))}
+    env["PYTHONPATH"] = str(ROOT)
+    command = [sys.executable, "-m", "bot", "eval", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "not said: unicorn" in done.stdout
+    assert "all           cause 1/2" in done.stdout
+    told = subprocess.run(
+        [*command, "--only", "right", "--json"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    assert (told.returncode, [one["passed"] for one in json.loads(told.stdout)]) == (0, [True])
