@@ -139,7 +139,8 @@ class _Incident:
         wait = self.wait if kind == "remediation" else 0
         self._row(
             "work_units", seq=seq, incident_id=f"inc-{self.number}", run_id=f"run-{self.number}", kind=kind, outcome=outcome,
-            service=self.service, started_at=self.at, finished_at=self.at, by_alert=by_alert, worth=1, alert_age_ms=self.age,
+            service=self.service, started_at=self.at, finished_at=self.at, by_alert=by_alert, worth=1, undo=0,
+            alert_age_ms=self.age,
             to_first_finding_ms=self.first, to_diagnosis_ms=self.diagnosed, votes=int(wait > 0), people_ms=wait,
             to_approval_ms=self.approved if outcome != "no_action" else None,
             to_verified_ms=self.verified if outcome in ("accepted", "edited", "reverted") else None,

@@ -152,11 +152,17 @@ def _part(name: str, part: Any, brief: bool) -> Iterator[str]:
 def _small_print(figure: Figure) -> str:
     parts = [f"n = {figure.n:,}"]
     if figure.low is not None or figure.high is not None:
-        low, high = (amount(end, figure.unit) if end is not None else "?" for end in (figure.low, figure.high))
-        parts.append(f"{low} to {high} ({figure.interval})")
+        parts.append(f"{_between(figure)} ({figure.interval})")
     elif figure.interval != EXACT:
         parts.append(figure.interval.replace("none: ", "no interval: "))
     return "; ".join([*parts, *filter(None, [figure.note])])
+
+
+def _between(figure: Figure) -> str:
+    low, high = (amount(end, figure.unit) for end in (figure.low, figure.high))
+    if figure.low is None or figure.high is None:
+        return f"{low} or more" if figure.high is None else f"{high} or less"
+    return f"{low} to {high}"
 
 
 def _groups(groups: Sequence[Group]) -> str:

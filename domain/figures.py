@@ -48,7 +48,7 @@ _COUNTED: Mapping[str, tuple[str, str, str]] = {
         "count",
         "held back (flapping, just resolved, maintenance) until they ceased",
     ),
-    "work": ("Pieces of work", "count", "runs that ended, one unit each"),
+    "work": ("Pieces of work", "count", "runs that ended, one unit each, without those that took a change back"),
     "executions": ("Changes executed", "count", "executions begun in the period, undos included"),
     "verified": ("Changes verified", "count", "of those, the ones whose own probe held"),
     "failed": ("Changes failed", "count", "of those: failed, or the probe did not hold, or nobody knows"),
@@ -81,7 +81,7 @@ _MEASURED: Mapping[str, tuple[str, str, str]] = {
         "ms",
         "median from the alert's receipt to the last probe that held, without what failed or was taken back",
     ),
-    "to_answer": ("Question to answer", "ms", "median from a person's request to the first stated cause"),
+    "to_answer": ("Question to answer", "ms", "median from a person's question to the first stated cause"),
     "alert_age": (
         "Age of an alert at its receipt",
         "ms",

@@ -42,7 +42,8 @@ class WorkUnit:
     is from card shown to vote, summed over people; `attention_s` the same in whole seconds, with each person's share of a
     card cut at a stated cap. Money is millionths of a US dollar: `cost_micros` of the tokens whose price is known,
     `unpriced_tokens` are the others; `compute_micros` is None where no price of computing time is set. `worth` says that the
-    unit, if it stays good, replaced the work of a person.
+    unit, if it stays good, replaced the work of a person; `undo` that it took an execution back: what that took counts, and
+    it is no piece of work.
     """
 
     kind: WorkKind
@@ -53,6 +54,7 @@ class WorkUnit:
     environment: str = ""
     by_alert: bool = True
     worth: bool = False
+    undo: bool = False
     alert_age_ms: int | None = None
     to_first_finding_ms: int | None = None
     to_diagnosis_ms: int | None = None

@@ -33,7 +33,7 @@ def _grouped(table: str, keys: str, sums: Mapping[str, str]) -> str:
     edges = "".join(f" UNION ALL SELECT {keys}, {of_a_unit} {edge}" for edge in _EDGES)
     days = f"SELECT {keys}, {', '.join(sums)} {_DAYS.format(table=table)}"
     totals = ", ".join(f"sum({name})" for name in sums)
-    return f"SELECT {keys}, {totals} FROM ({days}{edges}) GROUP BY {keys} HAVING sum(n) > 0"  # noqa: S608
+    return f"SELECT {keys}, {totals} FROM ({days}{edges}) GROUP BY {keys}"  # noqa: S608
 
 
 _GROUPS = _grouped("daily", "kind, outcome", SUMS)
@@ -41,7 +41,7 @@ _SERVICES = _grouped("daily_services", "service", OF_SERVICE)
 _BY_DAY = f"""
   SELECT day, outcome, sum(n) FROM (
     SELECT day, outcome, n {_DAYS.format(table="daily")}
-    {" ".join(f"UNION ALL SELECT substr(finished_at, 1, 10), outcome, 1 {edge}" for edge in _EDGES)}
+    {" ".join(f"UNION ALL SELECT substr(finished_at, 1, 10), outcome, {SUMS['n']} {edge}" for edge in _EDGES)}
   ) GROUP BY day, outcome HAVING sum(n) > 0 ORDER BY day, outcome
 """  # noqa: S608
 _TIMES = f"SELECT {', '.join(times.OF_UNIT)} {_DAYS.format(table='daily_times')}"
@@ -82,6 +82,7 @@ class Sums(NamedTuple):
     """The columns of `daily` that are added up."""
 
     n: int = 0
+    units: int = 0
     credited: int = 0
     charged: int = 0
     votes: int = 0
@@ -192,7 +193,7 @@ def _measured(
         resolved_with=figures.quantile("resolved_with", with_change),
         resolved_without=figures.quantile("resolved_without", without),
         people=figures.total("people", sums.people_ms, sums.votes),
-        machine=figures.total("machine", sums.machine_ms, sums.n),
+        machine=figures.total("machine", sums.machine_ms, sums.units),
         input_tokens=figures.total("input_tokens", sums.input_tokens, sums.modelled),
         output_tokens=figures.total("output_tokens", sums.output_tokens, sums.modelled),
         model_cost=model_cost(sums),
@@ -205,17 +206,17 @@ def model_cost(sums: Sums) -> Figure:
     used = sums.input_tokens + sums.output_tokens
     note = "" if used else "no model was used"
     if sums.unpriced_tokens:
-        note = f"not counted: {sums.unpriced_tokens} of {used} tokens, of models without a known price"
+        note = f"not counted: {sums.unpriced_tokens:,} of {used:,} tokens, of models without a known price"
     known = not used or sums.unpriced_tokens < used
     return figures.total("model_cost", sums.cost_micros if known else None, sums.priced, note)
 
 
 def compute_cost(sums: Sums) -> Figure:
     """The bill for machine time, for the units whose time had a price."""
-    missing = sums.n - sums.computed
-    note = f"not counted: {missing} of {sums.n} units, for want of AGENT_COMPUTE_PRICE" if missing else ""
+    missing = sums.units - sums.computed
+    note = f"not counted: {missing:,} of {sums.units:,} units, for want of AGENT_COMPUTE_PRICE" if missing else ""
     return figures.total(
-        "compute_cost", sums.compute_micros if sums.computed or not sums.n else None, sums.computed, note
+        "compute_cost", sums.compute_micros if sums.computed or not sums.units else None, sums.computed, note
     )
 
 
@@ -333,8 +334,8 @@ def _groups(sums: Mapping[str, Sums]) -> tuple[Group, ...]:
 
 
 def _largest(groups: Iterable[Group]) -> tuple[Group, ...]:
-    """The largest first."""
-    return tuple(sorted(groups, key=lambda group: (-group.n, group.name)))
+    """The largest first, without those that only took something back."""
+    return tuple(sorted((group for group in groups if group.n), key=lambda group: (-group.n, group.name)))
 
 
 def _column(db: sqlite3.Connection, sql: str, of: Period) -> list[int]:

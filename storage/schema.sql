@@ -331,6 +331,7 @@ CREATE TABLE work_units (
   finished_at         TEXT    NOT NULL,
   by_alert            INTEGER NOT NULL,
   worth               INTEGER NOT NULL,
+  undo                INTEGER NOT NULL,
   disputed            INTEGER NOT NULL DEFAULT 0,  -- whether a person's 👎 stands on its diagnosis
   alert_age_ms        INTEGER,
   to_first_finding_ms INTEGER,
@@ -359,6 +360,7 @@ CREATE TABLE daily (
   kind            TEXT    NOT NULL,
   outcome         TEXT    NOT NULL,
   n               INTEGER NOT NULL,
+  units           INTEGER NOT NULL,  -- with those that took something back
   credited        INTEGER NOT NULL,  -- units that replaced work and stayed good
   charged         INTEGER NOT NULL,  -- units that failed or were taken back
   votes           INTEGER NOT NULL,

@@ -52,6 +52,7 @@ def work_unit(run: Run, outcome: RunOutcome, now: datetime, bill: Bill) -> WorkU
         environment=run.spec.target.environment,
         by_alert=run.spec.origin is Origin.ALERT,
         worth=_worth(run, kind, ended),
+        undo=bool(run.spec.undoes),
         alert_age_ms=_ms(alert.starts_at, run.started_at) if alert else None,
         to_first_finding_ms=_since(run, run.first_finding_at if run.findings else None),
         to_diagnosis_ms=_since(run, _diagnosed(run)),

@@ -18,7 +18,7 @@ OF_UNIT = {
     "to_diagnosis": "CASE WHEN by_alert THEN to_diagnosis_ms END",
     "to_approval": "CASE WHEN by_alert THEN to_approval_ms END",
     "to_verified": f"CASE WHEN by_alert AND {_GOOD} THEN to_verified_ms END",
-    "to_answer": "CASE WHEN NOT by_alert THEN to_diagnosis_ms END",
+    "to_answer": "CASE WHEN kind = 'question' THEN to_diagnosis_ms END",
 }
 """Each figure's time, as an expression over one unit's row; NULL where the unit has none."""
 

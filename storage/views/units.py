@@ -11,16 +11,17 @@ from domain.work import BAD, WorkOutcome
 from storage.views import times
 
 _UNIT = (
-    "kind", "outcome", "service", "started_at", "finished_at", "by_alert", "worth", "alert_age_ms", "to_first_finding_ms",
-    "to_diagnosis_ms", "to_approval_ms", "to_verified_ms", "votes", "people_ms", "attention_s", "machine_ms", "compute_micros",
-    "input_tokens", "output_tokens", "unpriced_tokens", "cost_micros",
+    "kind", "outcome", "service", "started_at", "finished_at", "by_alert", "worth", "undo", "alert_age_ms",
+    "to_first_finding_ms", "to_diagnosis_ms", "to_approval_ms", "to_verified_ms", "votes", "people_ms", "attention_s",
+    "machine_ms", "compute_micros", "input_tokens", "output_tokens", "unpriced_tokens", "cost_micros",
 )  # fmt: skip
 _BAD = f"outcome IN ({', '.join(repr(str(each)) for each in sorted(BAD))})"
 
 SUMS = {
-    "n": "1",
+    "n": "NOT undo",
+    "units": "1",
     "credited": f"worth AND NOT {_BAD} AND NOT (disputed AND outcome = 'no_action')",
-    "charged": _BAD,
+    "charged": f"{_BAD} AND NOT undo",
     "votes": "votes",
     "people_ms": "people_ms",
     "attention_s": "attention_s",

@@ -93,6 +93,7 @@ UNITS = st.builds(
         service=st.sampled_from(["cart", "checkout"]),
         by_alert=st.booleans(),
         worth=st.booleans(),
+        undo=st.booleans(),
         compute_micros=MAYBE_MS,
         votes=st.integers(1, 3),
         **dict.fromkeys([f"{name}_ms" for name in TIMES], MAYBE_MS),
@@ -107,7 +108,8 @@ UNITS = st.builds(
 def summed(units: Sequence[WorkUnit], since: datetime, until: datetime) -> dict[str, int | None]:
     """The same figures the slow and obvious way."""
     found = [one for one in units if since <= one.finished_at < until]
-    values: dict[str, int | None] = {"work": len(found)}
+    pieces = [one for one in found if not one.undo]
+    values: dict[str, int | None] = {"work": len(pieces)}
     for name in TIMES:
         times = [
             time
@@ -116,7 +118,8 @@ def summed(units: Sequence[WorkUnit], since: datetime, until: datetime) -> dict[
             if name != "to_verified" or one.outcome not in BAD
         ]
         values[name] = int(statistics.median(times)) if times else None
-    answers = [one.to_diagnosis_ms for one in found if not one.by_alert and one.to_diagnosis_ms is not None]
+    asked = [one for one in found if one.kind is WorkKind.QUESTION]
+    answers = [one.to_diagnosis_ms for one in asked if one.to_diagnosis_ms is not None]
     values["to_answer"] = int(statistics.median(answers)) if answers else None
     for name, column in SUMS.items():
         values[name] = sum(getattr(one, column) or 0 for one in found)
@@ -125,7 +128,7 @@ def summed(units: Sequence[WorkUnit], since: datetime, until: datetime) -> dict[
     if found and all(one.unpriced_tokens == one.input_tokens + one.output_tokens > 0 for one in found):
         values["model_cost"] = None
     good = sum(ASSUMED_S[one.kind] for one in found if one.worth and one.outcome not in BAD)
-    bad = sum(ASSUMED_S[one.kind] for one in found if one.outcome in BAD)
+    bad = sum(ASSUMED_S[one.kind] for one in pieces if one.outcome in BAD)
     attention = sum(one.attention_s for one in found)
     return values | {"attention": attention, "replaced": good, "charged": bad, "net": good - bad - attention}
 
@@ -150,7 +153,9 @@ def test_any_periods_figures_are_the_sums_of_its_units(
         for attribute in ("kind", "outcome", "service"):
             groups = {group.name: group.n for group in getattr(rollup, f"by_{attribute}")}
             assert groups == Counter(
-                str(getattr(one, attribute)) for one in units if period[0] <= one.finished_at < period[1]
+                str(getattr(one, attribute))
+                for one in units
+                if period[0] <= one.finished_at < period[1] and not one.undo
             )
         assert sum(n for day in rollup.days for _, n in day.outcomes) == rollup.n
 

@@ -234,7 +234,7 @@ def test_an_outcome_is_what_became_of_it_and_only_what_surely_helped_is_worth_so
 
 def test_taking_its_own_change_back_saves_nobody_anything() -> None:
     unit = measured((4, planned()), asked(5), voted(9), *done(10), outcome=FIXED, origin=Origin.THREAD, undoes="x0")
-    assert (unit.kind, unit.outcome, unit.worth) == (WorkKind.REMEDIATION, WorkOutcome.ACCEPTED, False)
+    assert (unit.kind, unit.outcome, unit.worth, unit.undo) == (WorkKind.REMEDIATION, WorkOutcome.ACCEPTED, False, True)
 
 
 @pytest.mark.parametrize("kind", [WorkKind.PIPELINE_TRIAGE, WorkKind.CONFIGURATION_FINDING])
