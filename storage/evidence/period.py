@@ -12,10 +12,9 @@ from domain.canonical import sha256
 from domain.codec import timestamp
 from domain.decisions import Verdict
 from domain.events import Envelope
-from storage.evidence import words
+from storage.evidence import records, words
 from storage.evidence.changes import Change
 from storage.evidence.story import Story, story_of
-from storage.views import ENVELOPE, envelope
 
 COLUMNS = (
     *("state", "requested_by", "requested_at", "what", "arguments", "target", "environment", "touches", "why"),
@@ -29,13 +28,15 @@ _KINDS = (
     *("ApprovalClosed", "ExecutionStarted", "ExecutionProbed", "ExecutionFinished", "VerificationPassed"),
     "VerificationFailed",
 )
+_GLASSES = ("BreakGlassOpened", "BreakGlassReviewed")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "|", "%")
 
 
 def runs_since(db: sqlite3.Connection, workspace: str, since: datetime) -> list[str]:
     """The runs in which a change was decided on since then, oldest first."""
     found = db.execute(
-        "SELECT e.run_id FROM events AS e JOIN event_bodies AS b USING (workspace, seq) WHERE e.workspace = ?"
+        "SELECT e.run_id FROM events AS e INDEXED BY events_of_kind CROSS JOIN event_bodies AS b USING (workspace, seq)"
+        " WHERE e.workspace = ?"
         " AND e.kind = 'DecisionMade' AND e.at >= ? AND e.run_id <> '' AND b.body ->> '$.action.effect' <> 'read'"
         " GROUP BY e.run_id ORDER BY min(e.seq)",
         (workspace, timestamp(since)),
@@ -74,18 +75,7 @@ def _cell(text: str) -> str:
 
 def _events(db: sqlite3.Connection, workspace: str, run_id: str) -> list[Envelope]:
     """What a change is told from: the run's events of these kinds, and its incident's break-glasses."""
-    marks = ", ".join("?" * len(_KINDS))
-    of = f"SELECT {ENVELOPE} FROM events AS e JOIN event_bodies AS b USING (workspace, seq) WHERE e.workspace = ?"  # noqa: S608
-    own = [
-        envelope(row)
-        for row in db.execute(
-            f"{of} AND e.run_id = ? AND e.kind IN ({marks}) ORDER BY e.seq", (workspace, run_id, *_KINDS)
-        )
-    ]
-    incident = next((each.incident_id for each in own if each.incident_id), "")
-    glass = "e.kind IN ('BreakGlassOpened', 'BreakGlassReviewed')"
-    others = db.execute(f"{of} AND e.incident_id = ? AND e.incident_id <> '' AND {glass}", (workspace, incident))
-    return sorted([*own, *map(envelope, others)], key=lambda each: each.seq)
+    return [record.envelope for record in records.of_kinds(db, workspace, run_id, _KINDS, _GLASSES)]
 
 
 def _undone(db: sqlite3.Connection, workspace: str, change: Change) -> str:

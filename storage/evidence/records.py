@@ -17,7 +17,11 @@ _COLUMNS = (
     "e.seq, e.workspace, e.incident_id, e.run_id, e.at, e.actor, e.kind, b.salt, b.body, e.body_hash, e.prev_hash,"
     " e.hash"
 )
-_FROM = "FROM events AS e JOIN event_bodies AS b USING (workspace, seq) WHERE e.workspace = ?"
+_RUN, _INCIDENT, _KIND = "events_of_run", "events_of_incident", "events_of_kind"
+"""The indexes that lead to few rows. They are named, because SQLite would rather walk the whole log in its order."""
+
+_OWN = "e.run_id = ? AND e.run_id <> ''"
+_SHARED = "e.incident_id = ? AND e.incident_id <> '' AND e.run_id = ''"
 _LATE = timedelta(hours=1)
 """A message that Slack took later than this after the last wish of it is not looked for."""
 
@@ -63,21 +67,33 @@ class Record:
 
 def gather(db: sqlite3.Connection, workspace: str, run_id: str) -> list[Record]:
     """Everything that belongs to a run, in order; empty where there is no such run."""
-    own = _rows(db, workspace, "e.run_id = ?", run_id)
+    own = _rows(db, workspace, _RUN, _OWN, run_id)
     if not own:
         return []
     incident_id = next((record.incident_id for record in own if record.incident_id), "")
     found = {record.seq: record for record in own}
     if incident_id:
-        _add(found, _rows(db, workspace, "e.incident_id = ? AND e.run_id = ''", incident_id))
+        _add(found, _rows(db, workspace, _INCIDENT, _SHARED, incident_id))
     for seek in (_policies, _sent, _clicks, _dialogs, _delegations, _undos, _consequences, _tombstones):
         _add(found, seek(db, workspace, sorted(found.values(), key=lambda record: record.seq)))
     return sorted(found.values(), key=lambda record: record.seq)
 
 
-def _rows(db: sqlite3.Connection, workspace: str, where: str, *of: object) -> list[Record]:
-    rows = db.execute(f"SELECT {_COLUMNS} {_FROM} AND {where} ORDER BY e.seq", (workspace, *of))
-    return [Record(*row) for row in rows]
+def of_kinds(
+    db: sqlite3.Connection, workspace: str, run_id: str, kinds: Sequence[str], shared: Sequence[str]
+) -> list[Record]:
+    """A run's events of some kinds, and its incident's of others, in order."""
+    named = " AND e.kind IN (SELECT value FROM json_each(?))"
+    own = _rows(db, workspace, _RUN, _OWN + named, run_id, json.dumps(kinds))
+    incident_id = next((record.incident_id for record in own if record.incident_id), "")
+    others = _rows(db, workspace, _INCIDENT, _SHARED + named, incident_id, json.dumps(shared))
+    return sorted([*own, *others], key=lambda record: record.seq)
+
+
+def _rows(db: sqlite3.Connection, workspace: str, index: str, where: str, *of: object) -> list[Record]:
+    source = f"events AS e {f'INDEXED BY {index}' if index else ''} CROSS JOIN event_bodies AS b USING (workspace, seq)"
+    sql = f"SELECT {_COLUMNS} FROM {source} WHERE e.workspace = ? AND {where} ORDER BY e.seq"  # noqa: S608 – our own words
+    return [Record(*row) for row in db.execute(sql, (workspace, *of))]
 
 
 def _add(found: dict[int, Record], records: Iterable[Record]) -> None:
@@ -99,7 +115,7 @@ def _policies(db: sqlite3.Connection, workspace: str, records: Sequence[Record])
         wanted.setdefault(body["decision"]["policy_hash"], record.seq)
     for policy_hash, seq in wanted.items():
         where = "e.kind = 'PolicyLoaded' AND e.seq < ? AND b.body ->> '$.policy_hash' = ?"
-        yield from _rows(db, workspace, where, seq, policy_hash)[-1:]
+        yield from _rows(db, workspace, _KIND, where, seq, policy_hash)[-1:]
 
 
 def _sent(db: sqlite3.Connection, workspace: str, records: Sequence[Record]) -> list[Record]:
@@ -113,7 +129,7 @@ def _sent(db: sqlite3.Connection, workspace: str, records: Sequence[Record]) -> 
         " AND b.body ->> '$.key' IN (SELECT value FROM json_each(?))"
     )
     keys = sorted({key for _, key in wanted})
-    return _rows(db, workspace, where, wanted[0][0].at, until, json.dumps(keys))
+    return _rows(db, workspace, _KIND, where, wanted[0][0].at, until, json.dumps(keys))
 
 
 def _clicks(db: sqlite3.Connection, workspace: str, records: Sequence[Record]) -> Iterator[Record]:
@@ -121,7 +137,7 @@ def _clicks(db: sqlite3.Connection, workspace: str, records: Sequence[Record]) -
     places = {(body["channel"], body["ts"]) for _, body in _of(records, "MessageSent")}
     for channel, ts in sorted(places):
         where = "e.seq IN (SELECT seq FROM inbox WHERE workspace = ? AND key >= ? AND key < ?)"
-        yield from _rows(db, workspace, where, workspace, f"action:{channel}:{ts}:", f"action:{channel}:{ts};")
+        yield from _rows(db, workspace, "", where, workspace, f"action:{channel}:{ts}:", f"action:{channel}:{ts};")
 
 
 def _dialogs(db: sqlite3.Connection, workspace: str, records: Sequence[Record]) -> Iterator[Record]:
@@ -130,7 +146,7 @@ def _dialogs(db: sqlite3.Connection, workspace: str, records: Sequence[Record]) 
         later = [record for record in records if record.seq > asked.seq and record.run_id == asked.run_id]
         where = "e.kind IN ('PayloadReceived', 'SurfaceShown') AND e.at BETWEEN ? AND ? AND instr(b.body, ?)"
         until = later[-1].at if later else asked.at
-        yield from _rows(db, workspace, where, asked.at, until, body["request"]["id"])
+        yield from _rows(db, workspace, _KIND, where, asked.at, until, body["request"]["id"])
 
 
 def _delegations(db: sqlite3.Connection, workspace: str, records: Sequence[Record]) -> Iterator[Record]:
@@ -142,7 +158,7 @@ def _delegations(db: sqlite3.Connection, workspace: str, records: Sequence[Recor
                 "e.kind = 'VoteDelegated' AND e.seq < ? AND b.body ->> '$.delegation.user' = ?"
                 " AND b.body ->> '$.delegation.to' = ?"
             )
-            yield from _rows(db, workspace, where, record.seq, vote["on_behalf_of"], vote["user"])[-1:]
+            yield from _rows(db, workspace, _KIND, where, record.seq, vote["on_behalf_of"], vote["user"])[-1:]
 
 
 def _undos(db: sqlite3.Connection, workspace: str, records: Sequence[Record]) -> Iterator[Record]:
@@ -155,15 +171,15 @@ def _undos(db: sqlite3.Connection, workspace: str, records: Sequence[Record]) ->
             (workspace, key, body["execution_id"], body["undoes"] or None),
         ).fetchall()
         for execution_id, run_id in related:
-            where = "e.run_id = ? AND b.body ->> '$.execution_id' = ?"
-            yield from _rows(db, workspace, where, run_id, execution_id)
+            where = "e.run_id = ? AND e.run_id <> '' AND b.body ->> '$.execution_id' = ?"
+            yield from _rows(db, workspace, _RUN, where, run_id, execution_id)
 
 
 def _consequences(db: sqlite3.Connection, workspace: str, records: Sequence[Record]) -> Iterator[Record]:
     """The brakes that their executions pulled."""
     for record, body in _of(records, "ExecutionStarted"):
         where = "e.kind IN ('AutonomyDemoted', 'BreakerOpened') AND e.at >= ? AND instr(b.body, ?)"
-        yield from _rows(db, workspace, where, record.at, f'"{body["execution_id"]}"')
+        yield from _rows(db, workspace, _KIND, where, record.at, f'"{body["execution_id"]}"')
 
 
 def _tombstones(db: sqlite3.Connection, workspace: str, records: Sequence[Record]) -> list[Record]:
@@ -172,4 +188,4 @@ def _tombstones(db: sqlite3.Connection, workspace: str, records: Sequence[Record
     if not erased:
         return []
     where = "e.kind = 'BodyErased' AND b.body ->> '$.seq' IN (SELECT value FROM json_each(?))"
-    return _rows(db, workspace, where, json.dumps(erased))
+    return _rows(db, workspace, _KIND, where, json.dumps(erased))

@@ -89,6 +89,9 @@ MARA, JONAS, GITA, PRIYA = (
 )
 TERMS = ApprovalTerms(("approvers",), expires_s=900, escalate_to=("leads",), escalate_after_s=450)
 AGENT = Actor("agent")
+OF_THE_INCIDENT = (
+    *(AlertReceived, IncidentOpened, AlertJoined, IncidentResolved, BreakGlassOpened, BreakGlassReviewed),
+)
 
 
 @dataclass
@@ -104,11 +107,7 @@ class Telling:
         """`loose` events belong to no incident and no run."""
         for event in events:
             of = ("", "") if loose else (self.incident_id, self.run_id)
-            of = (
-                (of[0], "")
-                if isinstance(event, AlertReceived | IncidentOpened | AlertJoined | IncidentResolved)
-                else of
-            )
+            of = (of[0], "") if isinstance(event, OF_THE_INCIDENT) else of
             self.told.append((self.began + timedelta(seconds=seconds), Draft(event, by, *of)))
 
 
