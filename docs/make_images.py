@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import sys
 import tempfile
+import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -27,12 +29,13 @@ IMAGES = Path(__file__).parent / "images"
 CHROMIUM = Path("/usr/bin/chromium")
 PERSON = "Mara Lindqvist"
 SIZE = ViewportSize(width=1640, height=1240)
+PAPER = ViewportSize(width=1100, height=1240)
 TALL = ViewportSize(width=1100, height=1900)
 SIDEBAR = 310
 
 
 async def main() -> None:
-    """Play the bad rollout: one picture of the open card, one of the end. Then a week, as its message tells it."""
+    """Play the bad rollout: the open card, the end, its evidence. Then a week, as its message tells it."""
     logs.configure(lambda text: text, level=40)
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -43,6 +46,7 @@ async def main() -> None:
             page = await chromium.new_page(viewport=SIZE, locale="en-GB", timezone_id="Europe/Berlin")
             async with asyncio.timeout(90):
                 await _play(world, page)
+                await _show_the_evidence(world, await chromium.new_page(viewport=PAPER), Path(folder))
             await _tell_a_week(Path(folder), await chromium.new_page(viewport=TALL, locale="en-GB"))
             await chromium.close()
 
@@ -66,6 +70,20 @@ async def _play(world: Stage, page: Page) -> None:
         await page.get_by_role("dialog").get_by_role("button", name="Approve").click()
         await _until_resolved(events)
         await _photograph(world, page, "resolved.png")
+
+
+async def _show_the_evidence(world: Stage, page: Page, folder: Path) -> None:
+    """The first screen of the last incident's timeline, as it lies in the archive that Slack gets."""
+    (incident, *_) = await world.app.journal.incidents()
+    made = await world.app.services.evidence(incident.id)
+    if made is None:
+        raise RuntimeError("there was no run")
+    with zipfile.ZipFile(io.BytesIO(made.content)) as archive:
+        archive.extract("timeline.html", folder)
+    await page.goto((folder / "timeline.html").as_uri())
+    image = await page.screenshot()
+    (IMAGES / "evidence.png").write_bytes(image)
+    print(f"{IMAGES / 'evidence.png'}: {len(image) // 1024} KiB", file=sys.stderr)
 
 
 async def _tell_a_week(folder: Path, page: Page) -> None:

@@ -100,8 +100,8 @@ def _of_authority(story: Story, each: Envelope) -> Entry | None:
             )
             return Entry("people", title, (each,), (tag("p", f"Until {words.moment(delegation.until)}."),))
         case events.PolicyLoaded(policy_hash, rules):
-            facts = pairs((("Policy", code(policy_hash)), ("Rules", ", ".join(rules))))
-            return Entry("policy", f"Policy {policy_hash[:12]} in force", (each,), (facts,))
+            listed = folded(words.plural(len(rules), "rule"), tag("p", ", ".join(rules)))
+            return Entry("policy", "The policy that decided", (each,), (tag("p", code(policy_hash)), listed))
         case events.AutonomyDemoted(tool, environment, execution_id, reason):
             asks = f"{tool} asks in {environment} from here on"
             return Entry(
