@@ -197,6 +197,7 @@ def _wire(
             clock=clock,
             hour_micros=round(settings.agent_compute_price * 1e6) or None,
             checker=opened.checker,
+            aside=plane.aside,
         )
 
     plane = Plane(

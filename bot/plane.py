@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -324,6 +325,10 @@ class Plane:
     def allowed_bots(self, channel: str) -> Sequence[str]:
         """Bot or app ids whose messages in this channel are alerts."""
         return self._alert_bots(channel)
+
+    def aside(self) -> AbstractAsyncContextManager[None]:
+        """For a run that only waits for a system: another may be advanced in its place meanwhile."""
+        return self._workers.aside()
 
     def environment(self, *places: str) -> str:
         """The environment of a namespace, or of a place of another system."""

@@ -1,10 +1,11 @@
-"""Workers: a few tasks that advance runs. One run is advanced by one worker at a time; nothing waits here for a person."""
+"""Workers: so many runs are advanced at the same time, each by one task. Nothing waits here for a person."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 from bot import metrics
 
@@ -13,23 +14,24 @@ class Workers:
     """A queue of run ids without repeats; a run that is asked for while it is being advanced is advanced once more."""
 
     def __init__(self, count: int, advance: Callable[[str], Awaitable[None]]) -> None:
-        self._count = count
         self._advance = advance
+        self._places = asyncio.Semaphore(count)
         self._queue: asyncio.Queue[str] = asyncio.Queue()
         self._queued: dict[str, float] = {}
         self._active: set[str] = set()
         self._again: set[str] = set()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
-        """Start the tasks."""
-        self._tasks = [asyncio.create_task(self._work(), name=f"worker-{number}") for number in range(self._count)]
+        """Start taking runs."""
+        self._tasks.add(asyncio.create_task(self._dispatch(), name="workers"))
 
     async def stop(self) -> None:
         """Stop at once: every run goes on from its journal at the next start."""
-        for task in self._tasks:
+        tasks = tuple(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def enqueue(self, run_id: str) -> None:
         """Have a run advanced soon."""
@@ -44,18 +46,36 @@ class Workers:
         """Whether a run is being advanced or about to be."""
         return run_id in self._active or run_id in self._queued
 
-    async def _work(self) -> None:
+    @asynccontextmanager
+    async def aside(self) -> AsyncIterator[None]:
+        """For a run that only waits for a system, such as for a build to end: another may take its place meanwhile."""
+        self._places.release()
+        try:
+            yield
+        finally:
+            task = asyncio.current_task()
+            if task is None or not task.cancelling():  # who is being stopped must not wait for a place
+                await self._places.acquire()
+
+    async def _dispatch(self) -> None:
         while True:
             run_id = await self._queue.get()
-            metrics.queue_seconds.observe(time.perf_counter() - self._queued.pop(run_id))
-            metrics.runs_queued.set(len(self._queued))
-            self._active.add(run_id)
+            await self._places.acquire()
+            task = asyncio.create_task(self._work(run_id), name=f"run {run_id}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _work(self, run_id: str) -> None:
+        metrics.queue_seconds.observe(time.perf_counter() - self._queued.pop(run_id))
+        metrics.runs_queued.set(len(self._queued))
+        self._active.add(run_id)
+        metrics.runs_active.set(len(self._active))
+        try:
+            await self._advance(run_id)
+        finally:
+            self._active.discard(run_id)
             metrics.runs_active.set(len(self._active))
-            try:
-                await self._advance(run_id)
-            finally:
-                self._active.discard(run_id)
-                metrics.runs_active.set(len(self._active))
-            if run_id in self._again:
-                self._again.discard(run_id)
-                self.enqueue(run_id)
+            self._places.release()
+        if run_id in self._again:
+            self._again.discard(run_id)
+            self.enqueue(run_id)

@@ -23,6 +23,7 @@ from policies.brakes import problems
 
 EXECUTE_SECONDS = 30.0
 PROBE_EVERY_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 15.0
 ARRIVAL_TRIES = 3
 STEADY_SECONDS = 2.0
 """How long a probe has to keep holding: a process that starts and dies a moment later is not a fix."""
@@ -96,14 +97,8 @@ async def recover(journey: Journey, execution: Execution, tool: WriteTool, *, on
 async def verify(journey: Journey, execution: Execution, tool: WriteTool) -> None:
     """The action's own read-only probe, until it holds, surely will not, or its time is up."""
     began = time.perf_counter()
-    probe, held_since = await _probe(tool, execution.action), None
-    while not probe.settled and time.perf_counter() - began < tool.probe_seconds:
-        now = time.perf_counter()
-        held_since = (held_since or now) if probe.passed else None
-        if held_since is not None and now - held_since >= STEADY_SECONDS:
-            break
-        await asyncio.sleep(PROBE_EVERY_SECONDS)
-        probe = await _probe(tool, execution.action)
+    async with journey.world.aside():
+        probe = await _probed(execution, tool, began)
     took = round((time.perf_counter() - began) * 1000)
     kind = VerificationPassed if probe.passed else VerificationFailed
     await journey.record(kind(execution.id, probe.checks, took))
@@ -136,6 +131,24 @@ async def _after_a_refusal(execution: Execution, tool: WriteTool, sentence: str)
 async def _finish(journey: Journey, execution: Execution, outcome: ExecutionOutcome, detail: str, began: float) -> None:
     detail = journey.world.redactor.text(detail).text
     await journey.record(ExecutionFinished(execution.id, outcome, detail, round((time.perf_counter() - began) * 1000)))
+
+
+async def _probed(execution: Execution, tool: WriteTool, began: float) -> Probe:
+    """The last probe. What takes long, such as a build, is looked at less and less often."""
+    probe, held_since = await _probe(tool, execution.action), None
+    while not probe.settled and (elapsed := time.perf_counter() - began) < tool.probe_seconds:
+        now = time.perf_counter()
+        held_since = (held_since or now) if probe.passed else None
+        if held_since is not None and now - held_since >= STEADY_SECONDS:
+            break
+        await asyncio.sleep(_pause(elapsed, passed=probe.passed))
+        probe = await _probe(tool, execution.action)
+    return probe
+
+
+def _pause(elapsed: float, *, passed: bool) -> float:
+    """Seconds until the next look: a twentieth of the time it takes already, once it holds every second."""
+    return PROBE_EVERY_SECONDS if passed else min(max(PROBE_EVERY_SECONDS, elapsed / 20), LONGEST_PAUSE_SECONDS)
 
 
 async def _probe(tool: WriteTool, action: Action) -> Probe:

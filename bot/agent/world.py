@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -39,6 +40,7 @@ class World:
     paused: Callable[[], str]
     clock: Callable[[], datetime]
     model_seconds: float = 90.0
+    aside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
     checker: Checker | None = None
     hour_micros: int | None = None
 

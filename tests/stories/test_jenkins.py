@@ -166,3 +166,22 @@ async def test_a_question_about_a_job_by_its_link_is_answered_from_jenkins(tmp_p
         [concluded] = await ci.story.recorded(DiagnosisConcluded)
         assert "fails since #3" in concluded.diagnosis.cause
         assert "Round regional taxes half up" in concluded.diagnosis.cause
+
+
+async def test_a_build_that_takes_its_time_keeps_no_other_incident_waiting_and_can_be_taken_back(tmp_path: Path) -> None:
+    async with telling_ci(tmp_path, AGENT_WORKERS="1") as ci:
+        ci.jenkins.push(PAYMENTS, commit(JONAS, "Round the fee", "payments/fee.py"))
+        rebuild = await ci.story.approval()
+        ci.jenkins.engine.hold()
+        await ci.story.press(MARA, rebuild)
+        await ci.jenkins.until(lambda: ci.jenkins.job(PAYMENTS).builds[-1].number == 93)
+        await ci.story.begin()
+        rollback = await ci.story.approval(after=rebuild.request.id)
+        assert rollback.request.action.tool == "kubernetes_rollback"
+        room = ci.story.stage.workspace
+        await room.command(MARA, "incidents", f"undo {rebuild.request.run_id}")
+        undo = await ci.story.approval(after=rollback.request.id)
+        assert (undo.request.action.tool, undo.request.action.observed["build"]) == ("jenkins_abort", 93)
+        await ci.story.press("Jonas Weber", undo)
+        assert (await ci.jenkins.built(PAYMENTS, 93)).result == "ABORTED"
+        assert [path.rpartition("/")[2] for path in ci.asked_for] == ["buildWithParameters", "stop"]

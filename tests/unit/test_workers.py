@@ -103,3 +103,61 @@ async def test_stopping_ends_what_is_under_way_at_once() -> None:
         await workers.stop()
     assert ended == ["a"]
     assert not workers.busy("a")
+
+
+async def test_a_run_that_only_waits_for_a_system_keeps_no_other_from_being_advanced() -> None:
+    waiting, release, over = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    at_once = most = 0
+    order: list[str] = []
+
+    async def advance(run: str) -> None:
+        nonlocal at_once, most
+        if run == "build":
+            async with workers.aside():
+                waiting.set()
+                await release.wait()
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0)
+        at_once -= 1
+        order.append(run)
+        if len(order) == 3:
+            over.set()
+
+    workers = Workers(1, advance)
+    workers.start()
+    async with asyncio.timeout(5):
+        workers.enqueue("build")
+        await waiting.wait()
+        assert workers.busy("build")
+        workers.enqueue("a")
+        while order != ["a"]:
+            await asyncio.sleep(0)
+        release.set()
+        workers.enqueue("b")
+        await over.wait()
+    await workers.stop()
+    assert sorted(order) == ["a", "b", "build"]
+    assert most == 1, "its place is taken again before it goes on"
+
+
+async def test_a_run_that_waits_aside_is_stopped_at_once_too() -> None:
+    waiting = asyncio.Event()
+
+    async def advance(run: str) -> None:
+        if run == "busy":
+            await asyncio.Event().wait()
+        async with workers.aside():
+            waiting.set()
+            await asyncio.Event().wait()
+
+    workers = Workers(1, advance)
+    workers.start()
+    async with asyncio.timeout(5):
+        workers.enqueue("build")
+        await waiting.wait()
+        workers.enqueue("busy")
+        while not workers.busy("busy") or "busy" in workers._queued:
+            await asyncio.sleep(0)
+        await workers.stop()
+    assert not workers.busy("build")
