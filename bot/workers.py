@@ -53,9 +53,7 @@ class Workers:
         try:
             yield
         finally:
-            task = asyncio.current_task()
-            if task is None or not task.cancelling():  # who is being stopped must not wait for a place
-                await self._places.acquire()
+            await self._places.acquire()
 
     async def _dispatch(self) -> None:
         while True:

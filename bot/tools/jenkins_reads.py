@@ -201,14 +201,14 @@ async def _failure(
 ) -> dict[str, Any]:
     """Where it failed: the stage and step by the stage view where there is one, the words by the log.
 
-    The stage view gives the failing step's own log, which is read where the whole log was too long or tells of another stage.
+    The stage view has the failing step's own log too, which is read where what was read of the whole tells of another stage.
     """
     told = find_failure(log.text) if log else None
     stage, node, text = facts.failing_stage(stages), None, ""
     if stage is not None:
         about = f"{path}/execution/node/{stage['id']}/wfapi/describe"
         node = facts.failing_node(await client.maybe(about, doing=f"{doing}'s stage {stage['name']}"))
-    unsure = log is None or log.cut or told is None or (stage is not None and told.section != stage["name"])
+    unsure = told is None or (stage is not None and told.section != stage["name"])
     if node is not None and unsure:
         found = await client.maybe(f"{path}/execution/node/{node['id']}/wfapi/log", doing=f"{doing}'s failing step")
         text = facts.plain_text(found.get("text")) if isinstance(found, dict) else ""

@@ -168,7 +168,9 @@ async def test_a_question_about_a_job_by_its_link_is_answered_from_jenkins(tmp_p
         assert "Round regional taxes half up" in concluded.diagnosis.cause
 
 
-async def test_a_build_that_takes_its_time_keeps_no_other_incident_waiting_and_can_be_taken_back(tmp_path: Path) -> None:
+async def test_a_build_that_takes_its_time_keeps_no_other_incident_waiting_and_can_be_taken_back(
+    tmp_path: Path,
+) -> None:
     async with telling_ci(tmp_path, AGENT_WORKERS="1") as ci:
         ci.jenkins.push(PAYMENTS, commit(JONAS, "Round the fee", "payments/fee.py"))
         rebuild = await ci.story.approval()
