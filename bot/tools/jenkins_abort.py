@@ -124,6 +124,11 @@ async def _execute(client: JenkinsClient, action: Action) -> str:
         raise TargetMoved(f"{job} changed since it was looked at ({moved}), so nothing was done.")
     if running.number:
         reply = await client.post(f"{job_path(job)}/{running.number}/stop", doing=f"stop {job} #{running.number}")
+        to = reply.headers.get("location", "")
+        if (
+            reply.status in (302, 303) and f"{job_path(job)}/" not in to
+        ):  # Jenkins leads back to the build, a login elsewhere
+            raise OutcomeUnknown(f"{job} #{running.number} was asked to stop, and the answer leads to {to[:200]}.")
         said = f"Asked {job} #{running.number} to stop."
     else:
         try:

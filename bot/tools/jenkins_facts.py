@@ -13,7 +13,7 @@ from bot.tools.ci_logs import shortened
 Obj = Mapping[str, Any]
 
 GREEN, BAD = "SUCCESS", ("FAILURE", "UNSTABLE")
-MOST_COMMITS, MOST_PATHS, MOST_TESTS, MOST_STAGES = 50, 30, 50, 60
+MOST_COMMITS, MOST_PATHS, MOST_TESTS, MOST_STAGES = 20, 10, 50, 60
 _BAD_STATUS = (("FAILED", "ABORTED"), ("UNSTABLE",))
 _TAG = re.compile(r"<[^>]{0,2000}>")
 

@@ -542,3 +542,18 @@ async def test_stopping_needs_its_own_permission(shop: World) -> None:
 async def test_a_build_and_the_agents_own_are_not_asked_for_at_once(shop: World) -> None:
     with pytest.raises(ArgumentsRefused, match="give either build, or after"):
         shop.tools["jenkins_abort"].understand({"job": "shop/deploy", "build": 3, "after": 2})
+
+
+async def test_an_answer_that_leads_to_a_login_does_not_count_as_done(shop: World) -> None:
+    action = await running(shop)
+    shop.jenkins.faults.add("POST", "/stop", "login")
+    with pytest.raises(OutcomeUnknown, match="leads to https://sso.acme.dev/login"):
+        await shop.execute(action)
+    assert await shop.arrived(action) is None
+    started = await shop.propose("jenkins_trigger", job="shop/web")
+    shop.jenkins.faults.add("POST", "/build", "login")
+    with pytest.raises(ToolError, match="put nothing into its queue"):
+        await shop.execute(started)
+    shop.jenkins.faults.add("GET", "/job/shop/job/web/api", "login")
+    with pytest.raises(ToolError, match="set its real base URL"):
+        await shop.propose("jenkins_trigger", job="shop/web")

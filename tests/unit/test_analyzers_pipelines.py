@@ -198,6 +198,8 @@ async def test_a_cluster_is_not_looked_at_for_a_build_nor_jenkins_for_a_job_of_a
     reads = Read(closer(92, "c"), [])
     await analyze(TARGET, None, reads)
     assert {tool for tool, _ in reads.asked} == {"jenkins_build", "jenkins_builds"}
+    assert await analyze(Target("elsewhere", "production", "shop", "Job", "migrate"), None, reads) == ()
+    assert len(reads.asked) == 2
     job: list[str] = []
 
     async def cluster(tool: str, arguments: Mapping[str, Any]) -> Reading:

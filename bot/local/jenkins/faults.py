@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-KINDS = ("lose", "hang", "starting", "429", "500", "502", "403")
+KINDS = ("lose", "hang", "starting", "429", "500", "502", "403", "login")
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Faults:
         """The next `times` requests of this method (`*`: any) whose path holds `part`.
 
         `lose`: the work is done and the connection broken. `hang`: no answer ever. `starting`: 503 as while Jenkins starts.
-        `429`, `500`, `502`, `403` answer so and do nothing. `pass` goes on, after `then`.
+        `429`, `500`, `502`, `403` answer so and do nothing, `login` leads to a proxy's login. `pass` goes on, after `then`.
         """
         if kind not in (*KINDS, "pass"):
             raise ValueError(f"{kind} is no fault; faults are {', '.join(KINDS)}")

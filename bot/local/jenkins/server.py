@@ -193,5 +193,7 @@ def _refuse(fault: str, http: web.Request) -> None:
             raise Refusal(500, pages.oops("java.io.IOException: No space left on device"))
         case "502":
             raise Refusal(502, "<html><body><h1>502 Bad Gateway</h1>nginx</body></html>")
+        case "login":
+            raise Refusal(302, "", {"Location": "https://sso.acme.dev/login?rd=jenkins"})
         case "403":
             raise Refusal(403, pages.denied("anonymous", f"needed for {path}"))
