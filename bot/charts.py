@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import io
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from domain.work import Baseline, Figure, Rollup, WorkKind
@@ -224,6 +225,85 @@ def lasting(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.1f}".removesuffix(".0") + f" {unit}"
     return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f}".removesuffix(".0") + " s"
+
+
+# --- series over a time ------------------------------------------------------------------------------------------------
+
+LINES = (CALM, REFERENCE, GOOD, BAD, QUIET)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One series: for each stretch of time its smallest, largest and last value; NaN where there was none."""
+
+    label: str
+    times: tuple[datetime, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    last: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Series:
+    """A picture of up to five lines. `told` writes a value with its unit; `threshold` is a value and the words for it."""
+
+    title: str
+    subtitle: str
+    lines: tuple[Line, ...]
+    told: Callable[[float], str]
+    threshold: tuple[float, str] | None = None
+    since: datetime | None = None
+
+
+def series_png(series: Series) -> bytes:
+    """Values over a time in UTC, each line with the band between its smallest and its largest. PNG."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    with canvas(series.title, series.subtitle) as (figure, picture):
+        several = len(series.lines) > 1
+        axes = figure.add_axes((0.1, 0.205 if several else 0.13, 0.865, 0.56 if several else 0.635))
+        for line, colour in zip(series.lines, LINES, strict=False):
+            axes.fill_between(line.times, line.low, line.high, color=colour, alpha=0.16, linewidth=0)
+            axes.plot(line.times, line.last, color=colour, linewidth=3, label=line.label, solid_joinstyle="round")
+        _bounds(axes, series)
+        locator = AutoDateLocator(tz=UTC, minticks=3, maxticks=7)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC, show_offset=False))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: series.told(float(value))))
+        axes.grid(axis="y", color=LINE, linewidth=1.2)
+        axes.margins(x=0.01)
+        figure.text(0.965, 0.055, "UTC", fontsize=14, color=SOFT, ha="right", va="center")
+        if several:
+            figure.legend(
+                loc="center left", bbox_to_anchor=(LEFT - 0.012, 0.055), ncols=min(len(series.lines), 3), frameon=False,
+                fontsize=14, labelcolor=INK, handlelength=1.2, columnspacing=1.4, handletextpad=0.5,
+            )  # fmt: skip
+    return picture()
+
+
+def _bounds(axes: Any, series: Series) -> None:
+    """The threshold and when it was crossed; the axis holds both, and 0 where nothing is below."""
+    values = [value for line in series.lines for value in (*line.low, *line.high) if math.isfinite(value)]
+    values += [series.threshold[0]] if series.threshold else []
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    low = min(low, 0.0)
+    axes.set_ylim(low, high + (high - low) * 0.16 if high > low else low + 1)
+    if series.threshold:
+        value, words = series.threshold
+        axes.axhline(value, color=BAD, linewidth=1.8, linestyle=(0, (5, 4)))
+        axes.text(
+            0.008, value, words, transform=axes.get_yaxis_transform(), fontsize=14, color=BAD, va="bottom", ha="left"
+        )
+    if series.since is not None:
+        axes.axvline(series.since, color=SOFT, linewidth=1.4)
+        times = [at for line in series.lines for at in line.times]
+        late = series.since > min(times) + (max(times) - min(times)) / 2 if times else False
+        axes.text(
+            series.since, 0.985, f" {series.since:%H:%M} ", transform=axes.get_xaxis_transform(), fontsize=14, color=SOFT,
+            va="top", ha="right" if late else "left",
+        )  # fmt: skip
 
 
 # --- the style that every picture shares --------------------------------------------------------------------------------

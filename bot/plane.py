@@ -8,7 +8,19 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot import brakes, breakglass, delegation, escalation, expiry, explain, feedback, maintenance, undo, voting
+from bot import (
+    brakes,
+    breakglass,
+    delegation,
+    escalation,
+    expiry,
+    explain,
+    feedback,
+    maintenance,
+    pictures,
+    undo,
+    voting,
+)
 from bot.agent.loop import advance
 from bot.agent.world import World, log
 from bot.agent.worth import bill_of, work_unit
@@ -382,6 +394,8 @@ class Plane:
                 await self._narrator.introduce(row.spec.incident_id)
             run = await advance(self.world, run_id)
             self._narrator.touch(run.spec.incident_id)
+            if pictures.picture_of(run) is not None:
+                self._later(pictures.show(self.world, run))
         except JournalError as error:
             log.error("the journal refused a write; the run rests", extra={"run_id": run_id, "reason": str(error)})
             self._later(self._retry(run_id))

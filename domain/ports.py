@@ -471,6 +471,10 @@ class Chat(Protocol):
         """
         ...
 
+    async def chart(self, run: Run, alt_text: str, content: bytes) -> None:
+        """A PNG in the run's thread, once per run. Raises ChatError where Slack may take it later."""
+        ...
+
     async def notice(self, incident_id: str, key: str, text: str) -> None:
         """A short sentence in the incident's thread; another one under the same key takes its place."""
         ...

@@ -25,6 +25,7 @@ from handlers import cards, cards_audit, cards_authority
 from handlers.blocks import degrade, fit, problems
 from handlers.cards_approval import approval as approval_card, call_to
 from handlers.cards_batch import batch as batch_card
+from handlers.cards_figures import picture
 from handlers.cards_week import headline, weekly
 from handlers.kit import Block, Body
 from handlers.links import cases, threads
@@ -149,6 +150,16 @@ class SlackChat:
         links = await threads(self._journal, self._home, cases(report))
         body = weekly(report, links, picture)
         await self.want(key, body, channel=self._channel, priority=RESULT, shared_since=report.week.due)
+
+    async def chart(self, run: Run, alt_text: str, content: bytes) -> None:
+        """A PNG in the run's thread, once per run. Raises ChatError where Slack may take it later."""
+        key, said = f"chart:{run.id}", self._redact(alt_text)
+        if await self._journal.message(key) is not None:
+            return
+        file_id = await self.picture(key, f"{run.id}.png", said, content)
+        if file_id:
+            body = Body(said, (picture(file_id, said),))
+            await self._in_thread(key, body, run.spec.incident_id, RESULT, run.spec)
 
     async def notice(self, incident_id: str, key: str, text: str) -> None:
         """A short sentence in the incident's thread; another one under the same key takes its place."""

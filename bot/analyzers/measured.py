@@ -55,19 +55,19 @@ def analyze_measured(measured: Measured, alert: Alert | None, target: Target) ->
     if not one:
         return _held(measured, rule, alert, target) if not text(rule, "measure") else ()
     unit, operator = text(measured.series.data, "unit"), text(rule, "operator")
-    threshold, now = amount(text(rule, "threshold"), unit), amount(text(one, "last"), unit)
-    bound, since = f"{_WORDS.get(operator, operator)} {threshold}", when(one, "since")
+    now, since = amount(text(one, "last"), unit), when(one, "since")
+    asked = bound(operator, text(rule, "threshold"), unit)
     found = f"Measured: {_one_line(text(rule, 'measure'))} of {_named(one)}."
     if since is None:
         peak = "min" if operator.startswith("<") else "max"
         was = f"{amount(text(one, peak), unit)} at {_clock(when(one, f'{peak}_at'))}"
         title = f"{alert.name} does not hold now: {now}, was {was}"
-        return (_made(measured, alert, target, title, f"{found} The alert asks for {bound}.", one, healthy=True),)
+        return (_made(measured, alert, target, title, f"{found} The alert asks for {asked}.", one, healthy=True),)
     before = _before(one, since)
     said = f", {amount(text(before, 'last'), unit)} at {_clock(when(before, 'at'))}" if before else ""
     start = when(measured.series.data, "start")
     whole = start is not None and since - start <= timedelta(seconds=60)
-    crossing = f"{bound} for all the time looked at" if whole else f"{bound} since {_clock(since)}"
+    crossing = f"{asked} for all the time looked at" if whole else f"{asked} since {_clock(since)}"
     title = f"{alert.name}: {now} now{said}, {crossing}"
     detail = f"{found} That is what fired the alert, and not why."
     step = f"Look at what changed shortly before {_clock(since)}." if not whole else "Look at an earlier time."
@@ -83,6 +83,11 @@ def _held(measured: Measured, rule: Mapping[str, Any], alert: Alert, target: Tar
             step = f"Look at what changed shortly before {_clock(since)}."
             return (_made(measured, alert, target, title, "That is what fired the alert, and not why.", {}, step=step),)
     return ()
+
+
+def bound(operator: str, threshold: str, unit: str) -> str:
+    """A condition in words: above 0.05."""
+    return f"{_WORDS.get(operator, operator)} {amount(threshold, unit)}"
 
 
 def amount(value: str, unit: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +20,7 @@ from domain.diagnosis import Finding
 from domain.events import DiagnosisConcluded, FindingsReported, RunStarted
 from domain.runs import Origin, RunOutcome
 from tests.real_monitors import alertmanager, free_port, needs_both, prometheus
+from tests.scraping import PROMTOOL
 from tests.stories.telling import MARA, Story, Watch
 from tests.stories.test_incident import words
 
@@ -54,6 +57,20 @@ groups:
           summary: Too many requests fail
           description: '{{ $value | humanizePercentage }} of the requests to {{ $labels.deployment }} fail.'
 """
+
+
+def history(folder: Path) -> None:
+    """An hour of requests that went well, as Prometheus would have scraped it: what is normal shows in the chart."""
+    now = int(time.time())
+    lines = ["# TYPE http_requests counter"]
+    for code, rate in (("200", 60), ("500", 0.3)):
+        labels = f'namespace="shop",deployment="checkout",code="{code}",instance="earlier"'
+        lines += [
+            f"http_requests_total{{{labels}}} {rate * (at - now + 3900)} {at}" for at in range(now - 3900, now - 2, 2)
+        ]
+    (folder / "history").write_text("\n".join([*lines, "# EOF", ""]))
+    made = [str(PROMTOOL), "tsdb", "create-blocks-from", "openmetrics", str(folder / "history"), str(folder / "tsdb")]
+    subprocess.run(made, check=True, capture_output=True)
 
 
 @dataclass
@@ -105,6 +122,7 @@ async def monitored(folder: Path) -> AsyncIterator[Story]:
     """A story whose alerts come from Prometheus by way of Alertmanager; the stand-in monitor looks once and sleeps."""
     exporter, port, watch = Exporter(), free_port(), Watch()
     (folder / "rules.yml").write_text(RULES)
+    history(folder)
     async with serving(exporter) as target:
         with alertmanager(folder, ALERTMANAGER.format(port=port)) as told:
             config = PROMETHEUS.format(
@@ -143,6 +161,11 @@ async def test_a_rule_fires_the_diagnosis_cites_its_series_and_the_approved_roll
         cited = {item.title for item in concluded.diagnosis.evidence}
         assert {"the series behind TooManyErrors", "the rule TooManyErrors"} <= cited
         assert " Measured: TooManyErrors: 0." in concluded.diagnosis.cause
+
+        [chart] = [message for message in await story.thread() if "slack_file" in str(message["blocks"])]
+        assert chart["text"].startswith(measured.title)
+        [picture] = [file for file in story.stage.workspace.files() if file["name"] == f"{started.spec.id}.png"]
+        assert picture["content"][:4] == b"\x89PNG"
 
         incident = await story.resolved()
         assert (incident.title, incident.source) == ("checkout: Too many requests fail", "alertmanager")

@@ -153,6 +153,7 @@ class Paper:
     diagnoses: list[Run] = field(default_factory=list)
     incidents: list[tuple[Incident, str]] = field(default_factory=list)
     notices: list[tuple[str, str]] = field(default_factory=list)
+    charts: list[tuple[str, str, bytes]] = field(default_factory=list)
     calls: list[tuple[str, tuple[str, ...], bool]] = field(default_factory=list)
     glasses: list[tuple[BreakGlass, tuple[Approval, ...]]] = field(default_factory=list)
     reviews: list[tuple[str, int]] = field(default_factory=list)
@@ -181,6 +182,9 @@ class Paper:
 
     async def review_wanted(self, glass: BreakGlass, mentions: Sequence[str], day: int) -> None:
         self.reviews.append((glass.id, day))
+
+    async def chart(self, run: Run, alt_text: str, content: bytes) -> None:
+        self.charts.append((run.id, alt_text, content))
 
     async def notice(self, incident_id: str, key: str, text: str) -> None:
         self.notices.append((key, text))
