@@ -38,6 +38,9 @@ JOB = Kind("Job", "jobs", "batch")
 CRONJOB = Kind("CronJob", "cronjobs", "batch")
 AUTOSCALER = Kind("HorizontalPodAutoscaler", "horizontalpodautoscalers", "autoscaling", "v2")
 
+_ADMISSION = "admissionregistration.k8s.io"
+_GATEWAY = "gateway.networking.k8s.io"
+
 REVIEW = Kind("SelfSubjectAccessReview", "selfsubjectaccessreviews", "authorization.k8s.io", namespaced=False)
 
 READABLE: tuple[Kind, ...] = (
@@ -57,10 +60,25 @@ READABLE: tuple[Kind, ...] = (
     AUTOSCALER,
     Kind("PodDisruptionBudget", "poddisruptionbudgets", "policy"),
     Kind("PersistentVolumeClaim", "persistentvolumeclaims"),
+    Kind("PersistentVolume", "persistentvolumes", namespaced=False),
+    Kind("StorageClass", "storageclasses", "storage.k8s.io", namespaced=False),
+    Kind("ResourceQuota", "resourcequotas"),
+    Kind("LimitRange", "limitranges"),
     Kind("Ingress", "ingresses", "networking.k8s.io"),
+    Kind("IngressClass", "ingressclasses", "networking.k8s.io", namespaced=False),
+    Kind("NetworkPolicy", "networkpolicies", "networking.k8s.io"),
+    Kind("ValidatingWebhookConfiguration", "validatingwebhookconfigurations", _ADMISSION, namespaced=False),
+    Kind("MutatingWebhookConfiguration", "mutatingwebhookconfigurations", _ADMISSION, namespaced=False),
+    Kind("GatewayClass", "gatewayclasses", _GATEWAY, namespaced=False),
+    Kind("Gateway", "gateways", _GATEWAY),
+    Kind("HTTPRoute", "httproutes", _GATEWAY),
+    Kind("Certificate", "certificates", "cert-manager.io"),
     EVENT,
 )
-"""What may be read. Secrets are not among them, and roles are nobody's diagnosis."""
+"""What may be read. Secrets are not among them, and roles are nobody's diagnosis.
+
+Not every cluster serves the kinds of the Gateway API and of cert-manager: there, a read of them says so.
+"""
 
 KINDS = {kind.name: kind for kind in READABLE}
 

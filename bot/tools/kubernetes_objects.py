@@ -45,6 +45,8 @@ def clean(obj: Obj) -> Obj:
     result: Obj = _hide(obj)
     if obj.get("kind") == "Node":  # every image on it, with all its names
         (result.get("status") or {}).pop("images", None)
+    for hook in result.get("webhooks") or ():  # a certificate of some KB each
+        (hook.get("clientConfig") or {}).pop("caBundle", None)
     if obj.get("kind") == "ConfigMap":
         for part in ("data", "binaryData"):
             if part in result:
@@ -53,15 +55,27 @@ def clean(obj: Obj) -> Obj:
 
 
 def listed(obj: Obj) -> Obj:
-    """`clean`, and of pods only what a diagnosis looks at: a list of 500 pods is otherwise 2.6 MB."""
+    """`clean`, and of pods and nodes only what a diagnosis looks at: a list of 500 pods is otherwise 2.6 MB."""
     if obj.get("kind") == "Pod":
         spec = obj.get("spec") or {}
         kept = {name: spec[name] for name in _POD_FIELDS if name in spec}
         for name in ("containers", "initContainers"):
             if name in spec:
                 kept[name] = [_only(container, _CONTAINER_FIELDS) for container in spec[name] or ()]
+        claims = [_only(volume, _CLAIM) for volume in spec.get("volumes") or () if "persistentVolumeClaim" in volume]
+        kept |= {"volumes": claims} if claims else {}
         obj = {**obj, "spec": kept, "status": _pod_status(obj.get("status") or {})}
+    if obj.get("kind") == "Node":
+        spec, status = _only(obj.get("spec") or {}, _NODE_SPEC), _only(obj.get("status") or {}, _NODE_STATUS)
+        meta = _only(obj.get("metadata") or {}, _NODE_META)
+        obj = {**obj, "metadata": meta, "spec": spec, "status": status}
     return clean(obj)
+
+
+_CLAIM = ("name", "persistentVolumeClaim")
+_NODE_META = ("name", "labels", "creationTimestamp", "deletionTimestamp")
+_NODE_SPEC = ("taints", "unschedulable")
+_NODE_STATUS = ("allocatable", "conditions")
 
 
 _POD_FIELDS = (
@@ -78,7 +92,7 @@ _CONTAINER_FIELDS = (
 _POD_STATUS = (
     "phase", "reason", "message", "conditions", "startTime", "qosClass", "containerStatuses", "initContainerStatuses",
 )  # fmt: skip
-_CONTAINER_STATUS = ("name", "image", "ready", "started", "restartCount", "state", "lastState")
+_CONTAINER_STATUS = ("name", "image", "imageID", "ready", "started", "restartCount", "state", "lastState")
 
 
 def _pod_status(status: Obj) -> Obj:

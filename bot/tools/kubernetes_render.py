@@ -144,6 +144,36 @@ def _autoscaler(item: Obj) -> list[str]:
     return [f"{target.get('kind')}/{target.get('name')}", span, f"now {at(item, 'status', 'currentReplicas') or 0}"]
 
 
+def _quota(item: Obj) -> list[str]:
+    hard, used = at(item, "status", "hard") or {}, at(item, "status", "used") or {}
+    return [f"{name} {used.get(name, 0)}/{hard[name]}" for name in sorted(hard)]
+
+
+def _claim(item: Obj) -> list[str]:
+    wanted = at(item, "spec", "storageClassName")
+    named = f"class {wanted}" if wanted else "no class"
+    return [str(at(item, "status", "phase") or ""), named, str(at(item, "spec", "volumeName") or "no volume")]
+
+
+def _ingress(item: Obj) -> list[str]:
+    hosts = [str(rule.get("host") or "*") for rule in at(item, "spec", "rules") or []]
+    return [f"class {at(item, 'spec', 'ingressClassName') or 'none'}", ", ".join(hosts)]
+
+
+def _budget(item: Obj) -> list[str]:
+    status = item.get("status") or {}
+    healthy = f"{status.get('currentHealthy', 0)}/{status.get('desiredHealthy', 0)} healthy"
+    return [healthy, f"{status.get('disruptionsAllowed', 0)} disruptions allowed"]
+
+
+def _conditions(item: Obj) -> list[str]:
+    return [f"{entry.get('type')}={entry.get('status')}" for entry in at(item, "status", "conditions") or []]
+
+
+def _hooks(item: Obj) -> list[str]:
+    return [f"{hook.get('name')} ({hook.get('failurePolicy', 'Fail')})" for hook in item.get("webhooks") or []]
+
+
 def _plain(item: Obj) -> list[str]:
     return [str(at(item, "status", "phase") or "")]
 
@@ -160,6 +190,15 @@ _ROWS: dict[str, Callable[[Obj], list[str]]] = {
     "EndpointSlice": _slice,
     "Endpoints": _endpoints,
     "HorizontalPodAutoscaler": _autoscaler,
+    "ResourceQuota": _quota,
+    "PersistentVolumeClaim": _claim,
+    "Ingress": _ingress,
+    "PodDisruptionBudget": _budget,
+    "GatewayClass": _conditions,
+    "Gateway": _conditions,
+    "Certificate": _conditions,
+    "ValidatingWebhookConfiguration": _hooks,
+    "MutatingWebhookConfiguration": _hooks,
 }
 
 

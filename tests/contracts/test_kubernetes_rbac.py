@@ -150,7 +150,9 @@ def test_no_role_has_wildcards_secrets_or_roles() -> None:
         for group, resource, verb in shipped(role):
             assert "*" not in (group, resource, verb)
             assert resource.partition("/")[0] not in ("secrets", "serviceaccounts", "pods/exec", "pods/attach")
-            assert group not in ("rbac.authorization.k8s.io", "admissionregistration.k8s.io", "certificates.k8s.io")
+            assert group not in ("rbac.authorization.k8s.io", "certificates.k8s.io")
+            # who is asked before an object is created is often why nothing can be: that is read, never written
+            assert group != "admissionregistration.k8s.io" or verb in ("get", "list")
 
 
 async def test_what_is_lacking_is_found_by_asking_the_cluster(shop: World) -> None:

@@ -11,7 +11,7 @@ import pytest
 from bot.tools.kubernetes_reads import plain_lines
 from domain.canonical import canonical
 from domain.errors import ArgumentsRefused, ToolError
-from tests.contracts.kubernetes_world import World, path, world
+from tests.contracts.kubernetes_world import Fault, World, path, world
 
 
 @pytest.fixture
@@ -23,7 +23,9 @@ async def shop() -> AsyncIterator[World]:
 KINDS = [
     "Pod", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "CronJob", "Service", "Endpoints",
     "EndpointSlice", "Node", "Namespace", "ConfigMap", "HorizontalPodAutoscaler", "PodDisruptionBudget",
-    "PersistentVolumeClaim", "Event",
+    "PersistentVolumeClaim", "Event", "PersistentVolume", "StorageClass", "ResourceQuota", "LimitRange", "Ingress",
+    "IngressClass", "NetworkPolicy", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration", "GatewayClass",
+    "Gateway", "HTTPRoute", "Certificate",
 ]  # fmt: skip
 
 
@@ -38,8 +40,11 @@ async def test_every_kind_is_listed_as_canonical_json_and_rendered(shop: World, 
 
 
 async def test_a_kind_that_the_cluster_does_not_serve_is_said_so(shop: World) -> None:
-    with pytest.raises(ToolError, match=r"does not serve ingresses \(networking.k8s.io/v1\)"):
-        await shop.read("kubernetes_list", kind="Ingress", namespace="shop")
+    shop.front.faults.append(
+        Fault("GET", "gateways", status=404, message="the server could not find the requested resource")
+    )
+    with pytest.raises(ToolError, match=r"does not serve gateways \(gateway.networking.k8s.io/v1\)"):
+        await shop.read("kubernetes_list", kind="Gateway", namespace="shop")
 
 
 async def test_a_list_of_pods_says_what_kubectl_would(shop: World) -> None:

@@ -102,13 +102,41 @@ def test_a_listed_pod_keeps_no_volumes_variables_or_tolerations() -> None:
         "status": {
             "phase": "Running",
             "hostIPs": [],
-            "containerStatuses": [{"name": "c", "ready": True, "imageID": "s"}],
+            "containerStatuses": [{"name": "c", "ready": True, "imageID": "s", "allocatedResources": {}}],
         },
     }
     kept = listed(pod)
     assert kept["spec"] == {"nodeName": "n", "containers": [{"name": "c", "image": "x", "resources": {}}]}
-    assert kept["status"] == {"phase": "Running", "containerStatuses": [{"name": "c", "ready": True}]}
+    assert kept["status"] == {"phase": "Running", "containerStatuses": [{"name": "c", "imageID": "s", "ready": True}]}
     assert listed({**pod, "kind": "Deployment"})["spec"]["volumes"] == []
+
+
+def test_a_listed_pod_keeps_the_claims_that_it_mounts_and_no_other_volume() -> None:
+    claim = {"name": "data", "persistentVolumeClaim": {"claimName": "data-db-0"}}
+    pod = {"kind": "Pod", "spec": {"volumes": [{"name": "t", "projected": {}}, claim]}}
+    assert listed(pod)["spec"] == {"volumes": [claim]}
+
+
+def test_a_listed_node_keeps_what_scheduling_looks_at() -> None:
+    node = {
+        "kind": "Node",
+        "metadata": {"name": "n", "labels": {"pool": "gpu"}, "annotations": {"a": "b"}},
+        "spec": {"taints": [{"key": "gpu"}], "podCIDR": "10.0.0.0/24"},
+        "status": {"allocatable": {"cpu": "4"}, "capacity": {"cpu": "4"}, "images": [], "conditions": []},
+    }
+    assert listed(node) == {
+        "kind": "Node",
+        "metadata": {"name": "n", "labels": {"pool": "gpu"}},
+        "spec": {"taints": [{"key": "gpu"}]},
+        "status": {"allocatable": {"cpu": "4"}, "conditions": []},
+    }
+
+
+def test_webhooks_are_shown_without_their_certificates() -> None:
+    hook = {"name": "check.acme.dev", "clientConfig": {"caBundle": "LS0t", "service": {"name": "guard"}}}
+    shown = clean({"kind": "ValidatingWebhookConfiguration", "webhooks": [hook]})
+    assert shown["webhooks"] == [{"name": "check.acme.dev", "clientConfig": {"service": {"name": "guard"}}}]
+    assert hook["clientConfig"]["caBundle"] == "LS0t"
 
 
 # --- differences

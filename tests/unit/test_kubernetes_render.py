@@ -104,7 +104,28 @@ def test_a_pod_has_readiness_restarts_node_and_age() -> None:
             {"spec": {"scaleTargetRef": {"kind": "Deployment", "name": "x"}, "maxReplicas": 9}},
             "x  Deployment/x  1 to 9  now 0  24h old",
         ),
-        ("PersistentVolumeClaim", {"status": {"phase": "Lost"}}, "x  Lost  24h old"),
+        ("PersistentVolumeClaim", {"status": {"phase": "Lost"}}, "x  Lost  no class  no volume  24h old"),
+        (
+            "ResourceQuota",
+            {"status": {"hard": {"pods": "4", "requests.cpu": "2"}, "used": {"pods": "4"}}},
+            "x  pods 4/4  requests.cpu 0/2  24h old",
+        ),
+        (
+            "Ingress",
+            {"spec": {"ingressClassName": "nginx", "rules": [{"host": "a.test"}, {}]}},
+            "x  class nginx  a.test, *  24h old",
+        ),
+        (
+            "PodDisruptionBudget",
+            {"status": {"currentHealthy": 1, "desiredHealthy": 2, "disruptionsAllowed": 0}},
+            "x  1/2 healthy  0 disruptions allowed  24h old",
+        ),
+        (
+            "Gateway",
+            {"status": {"conditions": [{"type": "Programmed", "status": "False"}]}},
+            "x  Programmed=False  24h old",
+        ),
+        ("ValidatingWebhookConfiguration", {"webhooks": [{"name": "a.test"}]}, "x  a.test (Fail)  24h old"),
         ("ConfigMap", {}, "x  24h old"),
     ],
 )

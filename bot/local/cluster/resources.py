@@ -112,6 +112,31 @@ BUDGETS = Resource(
 AUTOSCALERS = Resource(
     "autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", ("hpa",), subresources=("status",)
 )
+VOLUMES = Resource(
+    "", "v1", "PersistentVolume", "persistentvolumes", ("pv",), namespaced=False, subresources=("status",)
+)
+QUOTAS = Resource("", "v1", "ResourceQuota", "resourcequotas", ("quota",), subresources=("status",))
+LIMITS = Resource("", "v1", "LimitRange", "limitranges", ("limits",))
+STORAGE_CLASSES = Resource("storage.k8s.io", "v1", "StorageClass", "storageclasses", ("sc",), namespaced=False)
+_NET = "networking.k8s.io"
+INGRESSES = Resource(_NET, "v1", "Ingress", "ingresses", ("ing",), subresources=("status",), generation=_SPEC)
+INGRESS_CLASSES = Resource(_NET, "v1", "IngressClass", "ingressclasses", namespaced=False, generation=_SPEC)
+NETWORK_POLICIES = Resource(_NET, "v1", "NetworkPolicy", "networkpolicies", ("netpol",), generation=_SPEC)
+_ADMISSION = "admissionregistration.k8s.io"
+VALIDATING = Resource(
+    _ADMISSION, "v1", "ValidatingWebhookConfiguration", "validatingwebhookconfigurations", namespaced=False
+)
+MUTATING = Resource(_ADMISSION, "v1", "MutatingWebhookConfiguration", "mutatingwebhookconfigurations", namespaced=False)
+# Extensions that most clusters have: the Gateway API and cert-manager.
+_GATEWAY = "gateway.networking.k8s.io"
+GATEWAY_CLASSES = Resource(
+    _GATEWAY, "v1", "GatewayClass", "gatewayclasses", ("gc",), namespaced=False, subresources=("status",)
+)
+GATEWAYS = Resource(_GATEWAY, "v1", "Gateway", "gateways", ("gtw",), subresources=("status",), generation=_SPEC)
+ROUTES = Resource(_GATEWAY, "v1", "HTTPRoute", "httproutes", subresources=("status",), generation=_SPEC)
+CERTIFICATES = Resource(
+    "cert-manager.io", "v1", "Certificate", "certificates", ("cert",), subresources=("status",), generation=_SPEC
+)
 SLICES = Resource("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", generation=("endpoints", "ports"))
 
 # Questions about oneself: posted, answered and never stored.
@@ -153,6 +178,19 @@ RESOURCES = (
     CRONJOBS,
     BUDGETS,
     AUTOSCALERS,
+    VOLUMES,
+    QUOTAS,
+    LIMITS,
+    STORAGE_CLASSES,
+    INGRESSES,
+    INGRESS_CLASSES,
+    NETWORK_POLICIES,
+    VALIDATING,
+    MUTATING,
+    GATEWAY_CLASSES,
+    GATEWAYS,
+    ROUTES,
+    CERTIFICATES,
     SLICES,
     ACCESS_REVIEWS,
     RULES_REVIEWS,
