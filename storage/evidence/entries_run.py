@@ -10,8 +10,9 @@ from domain import events
 from domain.alerts import Alert
 from domain.canonical import plain
 from domain.codec import encode
-from domain.diagnosis import Diagnosis, Finding
+from domain.diagnosis import Claim, Diagnosis, Finding, Hypothesis
 from domain.events import Envelope
+from domain.feedback import FeedbackVerdict
 from domain.runs import RunSpec, ToolResult
 from domain.work import WorkUnit
 from storage.evidence import words
@@ -31,6 +32,12 @@ def of_run(story: Story, each: Envelope) -> Entry | None:
         case events.AlertJoined(fingerprint, firing):
             state = "joined the incident" if firing else "ceased"
             return Entry("alert", joined("Alert ", code(fingerprint), f" {state}"), (each,), minor=True)
+        case events.AlertHeld(alert, _, _, due, reason):
+            held = joined(f"Held back until {words.time_of_day(due)}: ", tag("b", alert.summary or alert.name))
+            return Entry("alert", held, (each,), (tag("p", words.sentence(reason)), recorded(each)))
+        case events.AlertSuppressed(fingerprint, _, reason):
+            opens_nothing = joined("Alert ", code(fingerprint), " opens nothing: ", reason)
+            return Entry("alert", opens_nothing, (each,), minor=True)
         case events.IncidentResolved(reason):
             return Entry("alert", "Resolved", (each,), (tag("p", words.sentence(reason)),), "good")
         case events.RunStarted(spec):
@@ -65,10 +72,10 @@ def _of_diagnosis(story: Story, each: Envelope) -> Entry | None:
             return tool_call((), each, result)
         case events.DiagnosisConcluded(diagnosis):
             return _concluded(each, diagnosis)
-        case events.SecondLookTaken(model, look):
-            body = (tag("p", words.sentence(look.reason)),) if look.reason else ()
-            tone = "" if look.verdict == "supported" else "bad"
-            return Entry("model", f"{model} looked again: {look.verdict}", (each,), body, tone)
+        case events.SecondLookTaken():
+            return _second_look(each, each.event)
+        case events.FeedbackGiven():
+            return _feedback(story, each, each.event)
     return None
 
 
@@ -225,14 +232,11 @@ def _answered(each: Envelope, event: events.StepPlanned) -> Entry:
 
 def _concluded(each: Envelope, diagnosis: Diagnosis) -> Entry:
     steps = tag("ol", *(tag("li", step) for step in diagnosis.next_steps)) if diagnosis.next_steps else None
-    guesses = [
-        tag("li", guess.text, tag("em", f" – check: {guess.next_check}") if guess.next_check else None)
-        for guess in diagnosis.hypotheses
-    ]
+    guesses = [tag("li", guess.text, tag("em", _grounds(guess))) for guess in diagnosis.hypotheses]
     body = (
         tag("p", tag("b", f"{CONFIDENCE[diagnosis.confidence]}, by {diagnosis.by}.")),
         said(diagnosis.cause) if diagnosis.cause and diagnosis.cause != diagnosis.summary else None,
-        _only_said(diagnosis),
+        _claims(diagnosis.claims),
         _evidence(diagnosis.evidence),
         joined(tag("h4", "It could also be"), tag("ul", *guesses)) if guesses else None,
         joined(tag("h4", "Next"), steps) if steps else None,
@@ -241,14 +245,46 @@ def _concluded(each: Envelope, diagnosis: Diagnosis) -> Entry:
     return Entry("diagnosis", joined("Diagnosis: ", tag("b", diagnosis.summary)), (each,), body)
 
 
-def _only_said(diagnosis: Diagnosis) -> Child:
-    """The sentences of the cause that no stored evidence carries."""
-    items = [
-        tag("li", claim.text, tag("em", f" – in no result: {', '.join(claim.missing)}") if claim.missing else None)
-        for claim in diagnosis.claims
-        if not claim.supported
+def _grounds(guess: Hypothesis) -> str:
+    """What speaks for and against it, and what would decide."""
+    parts = (
+        f"for it {', '.join(guess.supporting)}" if guess.supporting else "",
+        f"against it {', '.join(guess.contradicting)}" if guess.contradicting else "",
+        f"check: {guess.next_check}" if guess.next_check else "",
+    )
+    told = "; ".join(filter(None, parts))
+    return f" – {told}" if told else ""
+
+
+def _claims(claims: Iterable[Claim]) -> Html | None:
+    """The cause, sentence by sentence, as code held it against what was stored."""
+    rows = [
+        (
+            tag("span", "✓" if claim.supported else "✗", class_="good" if claim.supported else "bad"),
+            claim.text,
+            ", ".join(claim.evidence) or "nothing stored",
+            ", ".join(claim.missing),
+        )
+        for claim in claims
     ]
-    return joined(tag("h4", "Said, and not carried by stored evidence"), tag("ul", *items)) if items else None
+    return table(("Holds", "Sentence", "Rests on", "Not found in it"), rows) if rows else None
+
+
+def _second_look(each: Envelope, event: events.SecondLookTaken) -> Entry:
+    usage, look = event.usage, event.look
+    price = words.dollars(usage.cost_micros) if usage.priced else "price unknown"
+    cost = f"{usage.input_tokens:,} + {usage.output_tokens:,} tokens, {price}, {words.milliseconds(event.took_ms)}"
+    title = joined(tag("b", event.model), f" looked again: {look.verdict}")
+    tone = "" if look.verdict == "supported" else "bad"
+    return Entry("model", title, (each,), (said(look.reason) if look.reason else None, _small(cost)), tone)
+
+
+def _feedback(story: Story, each: Envelope, event: events.FeedbackGiven) -> Entry:
+    word = "This diagnosis helped" if event.verdict is FeedbackVerdict.GOOD else "This diagnosis was wrong"
+    category = event.category.value.replace("_", " ") if event.category else ""
+    body = (tag("p", words.sentence(category)) if category else None, said(event.reason) if event.reason else None)
+    title = joined(f"{word}, says ", person(story, event.user))
+    return Entry("people", title, (each,), body, "good" if event.verdict is FeedbackVerdict.GOOD else "bad")
 
 
 # --- tool calls -------------------------------------------------------------------------------------------------------

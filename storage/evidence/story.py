@@ -23,11 +23,13 @@ from domain.events import (
     PayloadReceived,
     RunFinished,
     RunStarted,
+    SecondLookTaken,
     StepPlanned,
     VoteCast,
     VoteDelegated,
     WorkUnitRecorded,
 )
+from domain.fold import doubted
 from domain.runs import RunSpec, Usage
 from domain.work import WorkUnit
 from storage.evidence.changes import Change, Fact, changes_of
@@ -52,6 +54,7 @@ class Story:
     opened: Fact[IncidentOpened] | None = None
     findings: Fact[FindingsReported] | None = None
     diagnosed: Fact[DiagnosisConcluded] | None = None
+    looked_again: Fact[SecondLookTaken] | None = None
     finished: Fact[RunFinished] | None = None
     resolved: Fact[IncidentResolved] | None = None
     worked: Fact[WorkUnitRecorded] | None = None
@@ -71,8 +74,10 @@ class Story:
 
     @property
     def diagnosis(self) -> Diagnosis | None:
-        """The run's conclusion."""
-        return self.diagnosed.event.diagnosis if self.diagnosed else None
+        """The run's conclusion, as it stands after a second look."""
+        if self.diagnosed is None or self.looked_again is None:
+            return self.diagnosed.event.diagnosis if self.diagnosed else None
+        return doubted(self.diagnosed.event.diagnosis, self.looked_again.event.model, self.looked_again.event.look)
 
     @property
     def unit(self) -> WorkUnit | None:
@@ -109,6 +114,7 @@ def story_of(envelopes: Sequence[Envelope], run_id: str = "") -> Story:
         opened=opened,
         findings=_first(own, FindingsReported),
         diagnosed=_last(own, DiagnosisConcluded),
+        looked_again=_last(own, SecondLookTaken),
         finished=_last(own, RunFinished),
         resolved=_last(own, IncidentResolved),
         worked=_last(own, WorkUnitRecorded),
@@ -158,7 +164,9 @@ def _undone(envelopes: Iterable[Envelope]) -> frozenset[str]:
 
 
 def _usage(envelopes: Iterable[Envelope]) -> Usage:
-    used = [each.event.answer.usage for each in envelopes if isinstance(each.event, StepPlanned)]
+    told = list(envelopes)
+    used = [each.event.answer.usage for each in told if isinstance(each.event, StepPlanned)]
+    used += [each.event.usage for each in told if isinstance(each.event, SecondLookTaken)]
     return Usage(
         sum(one.input_tokens for one in used),
         sum(one.output_tokens for one in used),

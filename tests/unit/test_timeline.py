@@ -11,18 +11,27 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from domain.diagnosis import Claim, Hypothesis
 from domain.events import (
+    AlertHeld,
+    AlertReceived,
     BreakerOpened,
+    DiagnosisConcluded,
     Envelope,
+    FeedbackGiven,
     MessageWanted,
     ModelAsked,
     PolicyRejected,
+    SecondLookTaken,
     ToolCallFinished,
     VerificationFailed,
     VerificationPassed,
     body_of,
     event_of,
 )
+from domain.feedback import FeedbackVerdict
+from domain.noise import Suppression
+from domain.runs import SecondLook, Usage
 from storage.evidence.head import sentence, verdict
 from storage.evidence.markup import literal, pretty, shown, tag
 from storage.evidence.story import story_of
@@ -193,6 +202,38 @@ def test_what_slack_was_shown_is_there() -> None:
     message = MessageWanted("k", 1, "C1", "", "short", blocks)
     odd = Envelope(900, "local", "", UGLY, NIGHT, "system", message, "f" * 64)
     assert "what people read" in Page(render([*UGLY_NIGHT, odd], run_id=UGLY)).text
+
+
+def test_a_conclusion_shows_each_sentence_held_against_what_was_stored_and_the_second_look() -> None:
+    (concluded,) = [each for each in CLEAN_NIGHT if isinstance(each.event, DiagnosisConcluded)]
+    claims = (Claim("Too few pods.", ("E1",)), Claim("The node burns.", (), ("node-z",)))
+    guess = Hypothesis("A leak.", "kubernetes_logs", ("E1",), ("E2",))
+    diagnosis = replace(concluded.event.diagnosis, claims=claims, hypotheses=(guess,))
+    look = SecondLookTaken("o9", SecondLook("partly", "E1 shows pods, not fire"), Usage(1000, 20, 0, 5000), 900)
+    kept = [each for each in CLEAN_NIGHT if each is not concluded]
+    told = [
+        replace(concluded, event=DiagnosisConcluded(diagnosis)),
+        replace(concluded, seq=400, event=look, hash="e" * 64),
+        replace(concluded, seq=401, event=FeedbackGiven(CLEAN, "U07MARA0001", FeedbackVerdict.BAD, None, "no fire")),
+    ]
+    page = check_harmless(render(sorted([*kept, *told], key=lambda each: each.seq), run_id=CLEAN))
+    for words in (
+        "✓Too few pods.E1",
+        "✗The node burns.nothing storednode-z",
+        "A leak. – for it E1; against it E2; check: kubernetes_logs",
+        "o9 looked again: partly",
+        "Likely, not proven E1",
+        "for 1,020 model tokens",
+        "This diagnosis was wrong, says mara",
+    ):
+        assert words in page.text, words
+
+
+def test_an_alert_that_was_held_back_says_until_when_and_why() -> None:
+    alert = next(each for each in CLEAN_NIGHT if isinstance(each.event, AlertReceived))
+    held = AlertHeld(alert.event.alert, "p", Suppression.FLAPPING, NIGHT, "it comes and goes")
+    kept = [replace(alert, seq=0, event=held, hash="a" * 64), *CLEAN_NIGHT]
+    assert "Held back until 03:02:11 UTC: cart is slow" in Page(render(kept, run_id=CLEAN)).text
 
 
 # --- the first page ---------------------------------------------------------------------------------------------------
