@@ -29,7 +29,7 @@ def words(rollup: Rollup, *, brief: bool = False) -> str:
             *_part("counted", rollup.counted, brief),
             f"  by kind     {_groups(rollup.by_kind)}",
             f"  by outcome  {_groups(rollup.by_outcome)}",
-            f"  by service  {_groups(rollup.by_service[:8])}",
+            f"  by service  {_groups(rollup.by_service[:5])}",
             *_part("measured", rollup.measured, brief),
             *(
                 f"  {name:<10}  {_case(case)}"

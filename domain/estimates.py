@@ -24,8 +24,8 @@ LEAST = 8
 OWN_DAYS = 90
 """How many days before a period's end its own incidents may be baselines."""
 
-SENSITIVITY = "what if: the baselines at half and at one and a half times"
-MEASURED = "measured baselines at the ends of their 95 % intervals, others at half and at one and a half times"
+SENSITIVITY = "what if: baselines at ½ and at 1½ times"
+MEASURED = "baselines at the ends of their 95 % intervals; those not measured at ½ and at 1½ times"
 
 
 _SPAN = re.compile(r"([0-9]{1,5})([smh])")
@@ -89,11 +89,7 @@ def _measured(kind: WorkKind, source: str, times: Sequence[int], words: str) -> 
 def estimated(worths: Sequence[Worth], attention_s: int, votes: int, baselines: Sequence[Baseline]) -> Estimated:
     """The estimates of a period: each names the baselines that it rests on."""
     of_kind = {each.kind: each for each in baselines}
-    used = [each for each in worths if each.credited or each.charged]
-    credited, charged = sum(each.credited for each in used), sum(each.charged for each in used)
-    note = "; ".join(_words(of_kind[each.kind]) for each in used)
-    interval = (MEASURED if any(of_kind[each.kind].n for each in used) else SENSITIVITY) if used else ""
-    n = credited + charged
+    credited, charged = sum(each.credited for each in worths), sum(each.charged for each in worths)
     return Estimated(
         attention=figure(
             "attention",
@@ -102,15 +98,18 @@ def estimated(worths: Sequence[Worth], attention_s: int, votes: int, baselines: 
             interval="none: a sum with a cap",
             note="who read a card and did not answer is not in it",
         ),
-        replaced=_sum("replaced", credited, [(each.credited, of_kind[each.kind]) for each in used], 0, interval, note),
-        charged=_sum("charged", charged, [(each.charged, of_kind[each.kind]) for each in used], 0, interval, note),
+        replaced=_sum("replaced", credited, [(each.credited, of_kind[each.kind]) for each in worths], 0),
+        charged=_sum("charged", charged, [(each.charged, of_kind[each.kind]) for each in worths], 0),
         net=_sum(
-            "net", n, [(each.credited - each.charged, of_kind[each.kind]) for each in used], attention_s, interval, note
+            "net",
+            credited + charged,
+            [(each.credited - each.charged, of_kind[each.kind]) for each in worths],
+            attention_s,
         ),
         break_even=figure(
             "break_even",
             -(-attention_s // (credited - charged)) if credited > charged else None,
-            n,
+            credited + charged,
             interval="none: it needs no baseline",
             note="as much was spoiled as replaced: no baseline makes the net positive"
             if charged >= credited > 0
@@ -119,16 +118,18 @@ def estimated(worths: Sequence[Worth], attention_s: int, votes: int, baselines: 
     )
 
 
-def _sum(name: str, n: int, units: Sequence[tuple[int, Baseline]], less: int, interval: str, note: str) -> Figure:
+def _sum(name: str, n: int, units: Sequence[tuple[int, Baseline]], less: int) -> Figure:
     """Units times baselines less what was spent. Each end takes every baseline at the end that is worse (or better) for us."""
+    used = [(count, one) for count, one in units if count]
+    interval = MEASURED if any(one.n for _, one in used) else SENSITIVITY if used else "none: nothing to estimate"
     return figure(
         name,
-        sum(count * one.seconds for count, one in units) - less,
+        sum(count * one.seconds for count, one in used) - less,
         n,
-        low=sum(min(count * one.low, count * one.high) for count, one in units) - less,
-        high=sum(max(count * one.low, count * one.high) for count, one in units) - less,
-        interval=interval or "none: nothing to estimate",
-        note=note,
+        low=sum(min(count * one.low, count * one.high) for count, one in used) - less,
+        high=sum(max(count * one.low, count * one.high) for count, one in used) - less,
+        interval=interval,
+        note="; ".join(_words(one) for _, one in used),
     )
 
 
