@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 LARGEST = 4 * 1024 * 1024
 """Characters that are looked at: of a longer log its first quarter and its last three quarters of this."""
@@ -28,12 +28,19 @@ _COMMAND = re.compile(r"(?:\[[^\]]{1,80}\] )?(?:\$|\+{1,3}) (\S.*)")
 _STAGE = re.compile(r"(?:\[[^\]]{1,80}\] )?\[Pipeline\] \{ \((?:Branch: )?(.{1,200})\)$")
 _STAGE_END = re.compile(r"(?:\[[^\]]{1,80}\] )?\[Pipeline\] // (?:stage|parallel)$")
 _MACHINERY = re.compile(r"(?:\[[^\]]{1,80}\] )?\[Pipeline\] ")
-_SKIPPED = re.compile(r'Stage "(.{1,200})" skipped due to (?:earlier failure|when conditional)')
+_PIPELINE_ENDS = "[Pipeline] End of Pipeline"
+_BRANCH_FAILED = re.compile(r"Failed in branch (.{1,200})$")
+_LOST = re.compile(r"AgentOfflineException|ChannelClosedException")  # a script was at work when its machine went away
+_STAGES = re.compile(r"\[Pipeline\] \{ \((?:Branch: )?(.{1,200})\)\s*$", re.MULTILINE)
+_THROWN = re.compile(r"ERROR: (?!script returned exit code)\S|(?:[a-z]\w*\.)+\w*(?:Exception|Error)(?:: |$)")
+_SKIPPED = re.compile(r'Stage "(.{1,200})" skipped due to earlier failure')
+_NOT_WANTED = re.compile(r'Stage "(.{1,200})" skipped due to when conditional')
 
 _AFTER = frozenset(
     {
         *("after_script", "upload_artifacts_on_failure", "upload_artifacts_on_success", "archive_cache"),
         *("archive_cache_on_failure", "cleanup_file_variables", "clear_worktree", "Declarative: Post Actions"),
+        "Post-build Actions",
     }
 )
 """What runs whether or not the job failed, and says nothing of why."""
@@ -131,7 +138,7 @@ def find_failure(log: str) -> Failure | None:
     end = next((found for line in reversed(lines[-400:]) if (found := _END.match(line))), None)
     if not lines or (end is None and any(_FINE.match(line) for line in lines[-40:])):
         return None
-    failed = _failing(steps)
+    failed = _thrown(text) or _failing(steps, unstable=bool(end and end["finished"] == "UNSTABLE"))
     errors = [(n, line) for n, line in enumerate(failed.lines) if _is_error(line)]
     first = errors[0][0] if errors else max(0, len(failed.lines) - MOST_LINES // 2)
     blamed = [found for line in (*failed.lines, *lines[-40:]) if (found := _INFRASTRUCTURE.search(line[:_LOOKED_AT]))]
@@ -229,6 +236,8 @@ class _Scribe:
         if command:
             self._close(command[1])
         self._lines.append(line)
+        if (end := _END.match(line)) and end["freestyle"]:  # publishers follow, whatever the build came to
+            self._turn("start", "Post-build Actions")
 
     def _is_machinery(self, line: str) -> bool:
         """Jenkins' own lines: a stage that begins or ends, or nothing of interest."""
@@ -261,16 +270,39 @@ def _bounded(log: str) -> tuple[str, bool]:
     return f"{head[: head.rfind(chr(10)) + 1]}{tail[tail.find(chr(10)) + 1 :]}", True
 
 
-def _failing(steps: list[Step]) -> Step:
-    """The last step that ran before the job gave up: no after-thought, no stage that was skipped, not the runner's end."""
+def _failing(steps: list[Step], *, unstable: bool = False) -> Step:
+    """The last step that ran before the job gave up: no after-thought, no stage that was skipped, not the runner's end.
+
+    A build that is only unstable goes on after its failed tests: there it is the step that names them. A branch that Jenkins
+    says has failed is where its last step failed, whatever ran beside it.
+    """
     skipped = next((n for n, step in enumerate(steps) if any(_SKIPPED.match(line) for line in step.lines)), len(steps))
     before = [step for step in steps[:skipped] if step.section not in _AFTER and any(map(_speaks, step.lines))]
+    telling = [step for step in before if failed_tests(step.lines)] if unstable else []
     placed = [step for step in before if step.section or step.command]
-    return (placed or before or steps)[-1]
+    failed = (telling or placed or before or steps)[-1]
+    branch = next((match[1] for step in steps for line in step.lines if (match := _BRANCH_FAILED.match(line))), "")
+    return replace(failed, section=branch) if branch else failed
+
+
+def _thrown(text: str) -> Step | None:
+    """What a pipeline threw itself, where no script of it failed: an error step, a mistake in its own code. It stands behind
+    the pipeline's end, and belongs to the stage that ran last.
+    """
+    at = text.rfind(_PIPELINE_ENDS)
+    lines = [plain(_STAMP.sub("", raw)) for raw in text[at:].split("\n")[1:]] if at >= 0 else []
+    first = next((n for n, line in enumerate(lines) if _THROWN.match(line)), None)
+    if first is None or _exit_code(lines) is not None or any(map(_LOST.search, lines)):
+        return None
+    if lines[first] in text[:at]:
+        return None  # a step said so before, and more
+    idle = {match[1] for match in _SKIPPED.finditer(text[:at])}
+    ran = [name for name in _STAGES.findall(text[:at]) if name not in _AFTER and name not in idle]
+    return Step(ran[-1] if ran else "", "", text.count("\n", 0, at) + first + 2, tuple(lines[first:]))
 
 
 def _speaks(line: str) -> bool:
-    return bool(line.strip()) and not _END.match(line) and not line.startswith("Failed in branch ")
+    return bool(line.strip()) and not any(each.match(line) for each in (_END, _BRANCH_FAILED, _NOT_WANTED))
 
 
 def _is_error(line: str) -> bool:

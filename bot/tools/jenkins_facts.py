@@ -14,6 +14,7 @@ Obj = Mapping[str, Any]
 
 GREEN, BAD = "SUCCESS", ("FAILURE", "UNSTABLE")
 MOST_COMMITS, MOST_PATHS, MOST_TESTS, MOST_STAGES = 20, 10, 50, 60
+POST = "Declarative: Post Actions"
 _BAD_STATUS = (("FAILED", "ABORTED"), ("UNSTABLE",))
 _TAG = re.compile(r"<[^>]{0,2000}>")
 
@@ -122,9 +123,15 @@ def stages(raw: Any) -> list[dict[str, Any]]:
 
 
 def failing_stage(listed: Iterable[Obj]) -> Obj | None:
-    """The stage at fault: the first that failed. Those after it that never ran are called failed as well."""
+    """The stage at fault: the first that failed. Those after it that never ran are called failed as well.
+
+    Post actions are at fault only where they failed and nothing before them did: that they found failed tests makes them
+    unstable, and says nothing of where those ran.
+    """
     listed = list(listed)
-    return next((each for bad in _BAD_STATUS for each in listed if each["status"] in bad), None)
+    within = [each for each in listed if each["name"] != POST]
+    found = next((each for bad in _BAD_STATUS for each in within if each["status"] in bad), None)
+    return found or next((each for each in listed if each["status"] in _BAD_STATUS[0]), None)
 
 
 def failing_node(raw: Any) -> dict[str, str] | None:

@@ -156,6 +156,26 @@ async def test_an_unstable_freestyle_build_names_its_tests_and_its_agent(shop: W
     assert [each["commit"] for each in seen["changes"]] == [broken.id]
 
 
+async def test_an_unstable_pipeline_names_the_stage_whose_tests_failed_and_not_the_one_that_counted_them(
+    shop: World,
+) -> None:
+    failed = Case("tests.test_a", "test_b", failed=True, details="assert 1 == 2")
+
+    def script(build: Build) -> list[Step]:
+        return [
+            Step("Test", "sh", 0.1, ["FAILED tests/test_a.py::test_b - assert 1 == 2"], "pytest || true"),
+            Step("Deploy", "sh", 0.1, ["deployed"], "./deploy.sh"),
+            Step("Declarative: Post Actions", "junit", 0.1, ["Recording test results"], always=True, cases=(failed,)),
+        ]
+
+    job = shop.jenkins.job("shop/web")
+    job.script = script
+    build = shop.jenkins.engine.past(job, timedelta(minutes=5), branch_event(job))
+    seen = await shop.read("jenkins_build", job="shop/web", number=build.number)
+    assert seen["result"] == "UNSTABLE"
+    assert (seen["failure"]["stage"], seen["failure"]["command"]) == ("Test", "pytest || true")
+
+
 async def test_an_agent_that_went_away_is_what_the_failure_blames(shop: World) -> None:
     shop.jenkins.engine.hold()
     shop.jenkins.push("shop/web", commit(JONAS, "Wider buttons", "src/Button.tsx"))

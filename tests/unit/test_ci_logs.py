@@ -266,3 +266,90 @@ def test_a_log_that_was_made_to_be_slow_is_not(line: str) -> None:
     began = time.perf_counter()
     find_failure(log)
     assert time.perf_counter() - began < 5.0
+
+
+# --- more of what Jenkins prints
+
+
+def jenkins(*lines: str) -> str:
+    """A pipeline's log around these lines, which stand within its node."""
+    head = ("[Pipeline] Start of Pipeline", "[Pipeline] node", "Running on linux-1 in /w", "[Pipeline] {")
+    return "\n".join((*head, *lines)) + "\n"
+
+
+def stage(name: str, *lines: str) -> tuple[str, ...]:
+    return ("[Pipeline] stage", f"[Pipeline] {{ ({name})", *lines, "[Pipeline] }", "[Pipeline] // stage")
+
+
+END = ("[Pipeline] }", "[Pipeline] // node", "[Pipeline] End of Pipeline")
+
+
+def test_what_a_publisher_of_a_freestyle_job_says_after_the_failure_is_not_the_failure() -> None:
+    log = """Running as SYSTEM
+[cart] $ mvn -B verify
+[ERROR]   RedisCartStoreTest.survivesFailover:31 expected: <3> but was: <2>
+Build step 'Invoke top-level Maven targets' marked build as failure
+ERROR: Publisher 'E-mail Notification' aborted due to exception
+Archiving artifacts
+Finished: FAILURE
+"""
+    found = failure(log)
+    assert (found.command, found.tests) == ("mvn -B verify", ("RedisCartStoreTest.survivesFailover",))
+    assert "Publisher" not in found.excerpt
+
+
+def test_of_branches_that_run_beside_each_other_the_one_that_jenkins_says_has_failed_is_named() -> None:
+    log = jenkins(
+        *("[Pipeline] stage", "[Pipeline] { (Test)", "[Pipeline] parallel", "[Pipeline] { (Branch: unit)"),
+        *("[Pipeline] { (Branch: lint)", "[Pipeline] sh", "[Pipeline] sh", "+ npm run lint", "+ npm test -- --ci"),
+        *("  ● Button › is disabled while paying", "npm ERR! Test failed.", "[Pipeline] }", "Failed in branch unit"),
+        *("[Pipeline] }", "[Pipeline] // parallel", "[Pipeline] }", "[Pipeline] // stage", *END),
+        *("ERROR: script returned exit code 1", "Finished: FAILURE"),
+    )
+    found = failure(log)
+    assert (found.section, found.command, found.exit_code) == ("unit", "npm test -- --ci", 1)
+
+
+def test_what_the_pipeline_itself_threw_is_not_blamed_on_its_last_script() -> None:
+    build = stage("Build", "[Pipeline] sh", "+ make", "built")
+    thrown = "groovy.lang.MissingPropertyException: No such property: TARGT for class: groovy.lang.Binding"
+    found = failure(jenkins(*build, *END, thrown, "\tat WorkflowScript.run(WorkflowScript:12)", "Finished: FAILURE"))
+    assert (found.section, found.command, found.errors) == ("Build", "", (thrown,))
+    assert "WorkflowScript:12" in found.excerpt
+    blocked = "ERROR: Deploy blocked: freeze until Monday"
+    after = stage("Deploy", 'Stage "Deploy" skipped due to earlier failure(s)')
+    log = jenkins(*build, *stage("Approve", "[Pipeline] error"), *after, *END, blocked, "Finished: FAILURE")
+    assert (failure(log).section, failure(log).errors) == ("Approve", (blocked,))
+    assert log.split("\n")[failure(log).line - 1] == blocked
+
+
+def test_what_a_step_said_in_full_is_not_replaced_by_its_repetition_at_the_end() -> None:
+    fetch = "ERROR: Error fetching remote repo 'origin'"
+    why = "stderr: fatal: unable to access 'https://git.acme.dev/shop.git/': The requested URL returned error: 503"
+    checkout = stage("Declarative: Checkout SCM", "[Pipeline] checkout", fetch, why)
+    found = failure(jenkins(*checkout, *END, fetch, "Finished: FAILURE"))
+    assert found.section == "Declarative: Checkout SCM"
+    assert why in found.errors
+    assert found.infrastructure == "The requested URL returned error: 503"
+
+
+def test_of_an_unstable_build_the_step_that_names_the_failed_tests_is_told_though_others_followed() -> None:
+    log = jenkins(
+        *stage("Test", "[Pipeline] sh", "+ pytest || true", "FAILED tests/test_a.py::test_b - assert 1 == 2"),
+        *stage("Deploy", "[Pipeline] sh", "+ ./deploy.sh", "deployed"),
+        *END,
+        "Finished: UNSTABLE",
+    )
+    found = failure(log)
+    assert (found.section, found.command, found.tests) == ("Test", "pytest || true", ("tests/test_a.py::test_b",))
+
+
+def test_a_stage_that_was_not_wanted_ends_nothing() -> None:
+    log = jenkins(
+        *stage("Lint", 'Stage "Lint" skipped due to when conditional', "[Pipeline] getContext"),
+        *stage("Test", "[Pipeline] sh", "+ make test", "Error: boom"),
+        *END,
+        "ERROR: script returned exit code 2",
+        "Finished: FAILURE",
+    )
+    assert (failure(log).section, failure(log).command) == ("Test", "make test")

@@ -78,6 +78,10 @@ def test_the_first_failed_stage_is_the_failing_one_and_an_unstable_one_only_wher
     assert facts.failing_stage(listed("a=ABORTED", "b=FAILED")) == {"name": "a", "status": "ABORTED"}
     assert facts.failing_stage(listed("a=SUCCESS", "b=UNSTABLE")) == {"name": "b", "status": "UNSTABLE"}
     assert facts.failing_stage(listed("a=SUCCESS")) is None
+    post = "Declarative: Post Actions"
+    assert facts.failing_stage(listed("a=SUCCESS", f"{post}=UNSTABLE")) is None, "that is where they were counted"
+    assert facts.failing_stage(listed("a=SUCCESS", f"{post}=FAILED")) == {"name": post, "status": "FAILED"}
+    assert facts.failing_stage(listed("a=UNSTABLE", f"{post}=FAILED")) == {"name": "a", "status": "UNSTABLE"}
 
 
 def test_reports_of_a_build_with_modules_are_added_up() -> None:
