@@ -8,6 +8,7 @@ where it happens if no event holds it.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import product
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -20,6 +21,14 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.metrics import MetricWrapperBase
+
+from domain.actions import Effect
+from domain.alerts import Severity
+from domain.decisions import ExecutionOutcome, Outcome, Verdict
+from domain.noise import Suppression
+from domain.runs import Origin, RunOutcome
+from domain.work import WorkKind, WorkOutcome
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each of ours, which nobody asks for
 REGISTRY = CollectorRegistry()
@@ -146,32 +155,35 @@ class Few:
         return value
 
 
-_KNOWN: tuple[tuple[Counter, tuple[str, ...]], ...] = (
-    (append_failures, ("refused", "error")),
-    (approvals, ("approved", "denied", "expired", "cancelled", "superseded", "taken_back", "observed")),
-    (budget_stops, ("steps", "tokens", "cost", "seconds", "actions")),
-    (policy_loads, ("loaded", "refused")),
-    (slack_errors, ("ratelimited",)),
-    (traces, ("exported", "failed", "dropped")),
-    (verifications, ("passed", "failed")),
+_ENDS = ("approved", "denied", "expired", "cancelled", "superseded")
+_KNOWN: tuple[tuple[MetricWrapperBase, tuple[Iterable[str], ...]], ...] = (
+    (alerts_suppressed, (Suppression,)),
+    (append_failures, (("refused", "error"),)),
+    (approval_seconds, (_ENDS,)),
+    (approvals, ((*_ENDS, "taken_back", "observed"),)),
+    (approvals_requested, (Effect,)),
+    (budget_stops, (("steps", "tokens", "cost", "seconds", "actions"),)),
+    (decisions, (Outcome, Effect)),
+    (incidents_opened, (Severity,)),
+    (policy_loads, (("loaded", "refused"),)),
+    (runs_finished, (RunOutcome,)),
+    (runs_started, (Origin,)),
+    (slack_errors, (("ratelimited",),)),
+    (traces, (("exported", "failed", "dropped"),)),
+    (verification_seconds, (("passed", "failed"),)),
+    (verifications, (("passed", "failed"),)),
+    (votes, (Verdict,)),
+    (work_units, (WorkKind, WorkOutcome)),
 )
+"""What each label may be, where that is known beforehand."""
 
 
 def begin(tools: Iterable[str], models: Iterable[str], jobs: Iterable[str], loggers: Iterable[str]) -> None:
-    """Let what is worth an alert begin at 0: Prometheus sees no increase from nothing to 1. `tools` change something."""
-    for counter, values in _KNOWN:
-        for value in values:
-            counter.labels(value)
-    for tool in tools:
-        for outcome in ("succeeded", "failed", "unknown"):
-            executions.labels(tool, outcome)
-    for model in models:
-        for outcome in ("ok", "error"):
-            model_seconds.labels(model, outcome)
-    for job in jobs:
-        job_failures.labels(job)
-    for logger in loggers:
-        errors.labels(logger)
+    """Let what is counted begin at 0: Prometheus sees no increase from nothing to 1. `tools` change something."""
+    named = (*_KNOWN, (executions, (tools, ExecutionOutcome)), (job_failures, (jobs,)), (errors, (loggers,)))
+    for metric, values in (*named, (model_seconds, (models, ("ok", "error")))):
+        for combination in product(*values):
+            metric.labels(*combination)
 
 
 def exposition() -> tuple[bytes, str]:

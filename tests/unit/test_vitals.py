@@ -116,5 +116,9 @@ def test_what_is_worth_an_alert_begins_at_zero() -> None:
         'personal_agent_journal_append_failures_total{reason="error"}',
         'personal_agent_verifications_total{result="failed"}',
         'personal_agent_approvals_total{state="expired"}',
+        'personal_agent_incidents_opened_total{severity="critical"}',
+        'personal_agent_decisions_total{effect="destructive",outcome="deny"}',
+        'personal_agent_work_units_total{kind="remediation",outcome="reverted"}',
+        'personal_agent_approval_seconds_count{state="denied"}',
     ):
         assert series in text
