@@ -111,9 +111,13 @@ _VERBS = {
 
 
 def phrase(action: Action) -> str:
-    """The action in three words: roll back checkout. The target's name is whatever somebody called it."""
-    verb = _VERBS.get(action.tool, action.tool.replace("_", " "))
-    return f"{verb} {action.target.name or action.target}"
+    """The action in three words: roll back checkout. The target's name is whatever somebody called it.
+
+    A job of a CI system is called by its path: half of them are called main.
+    """
+    verb, target = _VERBS.get(action.tool, action.tool.replace("_", " ")), action.target
+    name = target.place.partition(":")[2] if target.system in CI_SYSTEMS else target.name
+    return f"{verb} {name or target}"
 
 
 def digest(action: Action, policy_hash: str) -> str:

@@ -110,10 +110,13 @@ def _facts(request: ApprovalRequest) -> Iterator[tuple[str, str]]:
     yield "Expires", kit.when(request.expires_at, "{time}")
 
 
+_THINGS = {"kubernetes": "pod", "jenkins": "build"}
+
+
 def _touches(action: Action) -> str:
     if action.touches:
         thing = "thing" if action.target.kind in ("", "Pod") else "object"
-        return kit.plural(action.touches, "pod" if action.target.system == "kubernetes" else thing)
+        return kit.plural(action.touches, _THINGS.get(action.target.system, thing))
     return "not known"
 
 

@@ -67,6 +67,9 @@ async def test_a_flaky_build_is_rebuilt_after_a_click_and_its_green_end_resolves
         assert (action.tool, action.target.place) == ("jenkins_trigger", f"jenkins:{PAYMENTS}")
         assert action.arguments == {"job": PAYMENTS, "parameters": {}, "rebuild": 92}
         assert ci.asked_for == []
+        card = words(await ci.story.thread())
+        assert "Approval needed: start build of shop/payments/main" in card
+        assert "1 build" in card
         await ci.story.press(MARA, approval)
         incident = await ci.story.resolved()
         row = await ci.story.finished()
