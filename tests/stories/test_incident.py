@@ -28,8 +28,10 @@ from domain.events import (
     VerificationPassed,
     VoteCast,
     VoteRefused,
+    WorkUnitRecorded,
 )
 from domain.runs import RunOutcome
+from domain.work import WorkOutcome
 from storage.verify import verify
 from tests.stories.telling import GITA, JONAS, MARA, PRIYA, Story, telling
 
@@ -394,6 +396,8 @@ async def test_a_call_that_ends_in_a_surprise_is_shown_as_unknown_and_not_as_not
         approval = await story.approval()
         await story.press(MARA, approval)
         assert (await story.finished()).outcome is RunOutcome.FAILED
+        [unit] = await story.recorded(WorkUnitRecorded)
+        assert (unit.unit.outcome, unit.unit.worth) == (WorkOutcome.FAILED, False)  # it counts against, like any other
         [execution] = [a.execution for a in await story.journal.approvals()]
         assert execution.outcome is ExecutionOutcome.UNKNOWN
         await story.thread()
