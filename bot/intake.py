@@ -30,7 +30,11 @@ from domain.noise import MaintenanceWindow, Suppression
 from domain.plane import Receipt
 from domain.ports import Journal
 from domain.runs import Origin, RunSpec
+from domain.work import WorkKind
 from policies.noise import MEMORY, Noise, Place, Placement, place, still_due, words
+
+CI_SYSTEMS = ("gitlab", "jenkins")
+"""An alert about a thing of theirs is a broken pipeline."""
 
 STORM = "storm-"
 """What the ids of storms begin with."""
@@ -359,4 +363,5 @@ def run_for(incident: Incident, alert: Alert, model: str, mode: Mode) -> RunSpec
         target=incident.target,
         alert=alert,
         channel=incident.channel,
+        work=WorkKind.PIPELINE_TRIAGE if incident.target.system in CI_SYSTEMS else None,
     )

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from bot.agent.worth import Bill, work_unit
-from domain.actions import Mode
-from domain.alerts import Alert
+from bot.intake import run_for
+from domain.actions import Mode, Target
+from domain.alerts import Alert, Incident, Severity
 from domain.decisions import ApprovalState, Check, ExecutionOutcome, Verdict, Vote
 from domain.diagnosis import Confidence, Diagnosis, Finding
 from domain.events import (
@@ -243,6 +244,14 @@ def test_a_run_may_say_itself_what_kind_of_work_it_is(kind: WorkKind) -> None:
     assert measured((4, planned()), *done(10, ""), outcome=FIXED, **spec).kind is kind
     found = measured(said(9), **spec)
     assert (found.kind, found.worth) == (kind, kind is WorkKind.PIPELINE_TRIAGE)
+
+
+@pytest.mark.parametrize(("system", "kind"), [("jenkins", WorkKind.PIPELINE_TRIAGE), ("kubernetes", None)])
+def test_an_alert_about_a_pipeline_starts_pipeline_triage(system: str, kind: WorkKind | None) -> None:
+    target = Target(system, "production", "shop", "Thing", "deploy")
+    alert = Alert("f", True, "BuildFailed", system, NOON, target=target)
+    incident = Incident("i1", "local", "It failed", Severity.WARNING, target, "", NOON)
+    assert run_for(incident, alert, "rules", Mode.PROPOSE).work is kind
 
 
 # --- through the loop -------------------------------------------------------------------------------------------------
