@@ -27,6 +27,7 @@ _WORDS = {
     "kubernetes_set_resources": "The change of resources",
     "kubernetes_restart": "The restart",
     "kubernetes_scale": "The scaling",
+    "alertmanager_silence": "The silence",
     "jenkins_trigger": "The build",
 }
 

@@ -130,7 +130,7 @@ class _Silences:
             return Probe((gone,), settled=not left)
         until = ", ".join(clean(_text(each, "endsAt"), 40) for each in active.values())
         holds = Check("the silence is active", bool(active), f"until {until}" if active else "there is none")
-        count = f"{len(hidden)} of {len(alerts)} are"
+        count = f"{len(hidden)} of {len(alerts)}"
         suppressed = Check("the alerts that it matches are suppressed", len(hidden) == len(alerts), count)
         return Probe((holds, suppressed), settled=holds.passed and suppressed.passed)
 

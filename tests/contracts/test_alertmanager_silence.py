@@ -111,7 +111,7 @@ async def test_a_silence_is_shown_made_once_marked_probed_and_taken_back(tool: W
     assert await tool.arrived(action, "exe-2") is False
     probe = await tool.probe(action)
     assert (probe.passed, probe.settled) == (True, True)
-    assert [check.detail for check in probe.checks][1] == "2 of 2 are"
+    assert [check.detail for check in probe.checks][1] == "2 of 2"
 
     assert action.undo is not None
     undo = await proposed(tool, action.undo.arguments)

@@ -210,7 +210,7 @@ async def test_a_probe_says_what_does_not_hold() -> None:
         action = await proposed(tool)
         server.answers |= {"alerts": [ALERT, hidden], "silences": [ours]}
         probe = await tool.probe(action)
-        assert [(check.passed, check.detail) for check in probe.checks] == [(True, "until soon"), (False, "1 of 2 are")]
+        assert [(check.passed, check.detail) for check in probe.checks] == [(True, "until soon"), (False, "1 of 2")]
         assert not probe.settled
         server.answers["silences"] = [{**ours, "status": {"state": "expired"}}]
         assert [check.passed for check in (await tool.probe(action)).checks] == [False, False]
