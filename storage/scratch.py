@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import cache
 from typing import Protocol, TypeVar
 
+from domain.events import Draft, Envelope
 from storage import views
 from storage.database import run_script, scripts, transaction
 from storage.journal import SqliteJournal
@@ -40,7 +41,7 @@ async def open_scratch(
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
         db.deserialize(_laid())
         journal = ScratchJournal(_Here(db), _Here(db), workspace, clock)
-        journal.beyond = beyond
+        journal.beyond, journal.recorded = beyond, []
         try:
             yield journal
         finally:
@@ -48,9 +49,16 @@ async def open_scratch(
 
 
 class ScratchJournal(SqliteJournal):
-    """The Journal port in memory. What it cannot know of itself it answers from beyond."""
+    """The Journal port in memory. What it cannot know of itself it answers from beyond; `recorded` is all that it took."""
 
     beyond: Beyond
+    recorded: list[Envelope]
+
+    async def append(self, *drafts: Draft) -> Sequence[Envelope]:
+        """As every journal's."""
+        envelopes = await super().append(*drafts)
+        self.recorded.extend(envelopes)
+        return envelopes
 
     async def rates(self, target_key: str, since: datetime) -> Mapping[str, int]:
         """As the record says; `since` is the record's own."""

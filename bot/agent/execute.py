@@ -70,13 +70,13 @@ async def run(journey: Journey, execution: Execution, tool: WriteTool) -> None:
 async def settle(journey: Journey, execution: Execution, tool: WriteTool, *, began: float) -> None:
     """A call whose answer is lost: look whether it arrived, and say honestly what is known."""
     arrived = await _arrived(execution, tool)
-    await journey.record(ExecutionProbed(execution.id, arrived, ARRIVED[arrived]))
+    await journey.record(ExecutionProbed(execution.id, arrived, _ARRIVED[arrived]))
     outcome = {
         True: ExecutionOutcome.SUCCEEDED,
         False: ExecutionOutcome.FAILED,
         None: ExecutionOutcome.UNKNOWN,
     }[arrived]
-    await _finish(journey, execution, outcome, ARRIVED[arrived], began)
+    await _finish(journey, execution, outcome, _ARRIVED[arrived], began)
 
 
 async def recover(journey: Journey, execution: Execution, tool: WriteTool, *, only_look: bool) -> None:
@@ -87,7 +87,7 @@ async def recover(journey: Journey, execution: Execution, tool: WriteTool, *, on
     """
     began = time.perf_counter()
     arrived = await _arrived(execution, tool)
-    await journey.record(ExecutionProbed(execution.id, arrived, ARRIVED[arrived]))
+    await journey.record(ExecutionProbed(execution.id, arrived, _ARRIVED[arrived]))
     if arrived is False and not only_look:
         await run(journey, execution, tool)
         return
@@ -104,7 +104,7 @@ async def verify(journey: Journey, execution: Execution, tool: WriteTool) -> Non
     await journey.record(kind(execution.id, probe.checks, took))
 
 
-ARRIVED = {
+_ARRIVED = {
     True: "the answer was lost, and the target shows that the call took effect",
     False: "the call did not reach the target; nothing was changed",
     None: "the answer was lost and the target cannot show whether the call took effect",
@@ -124,7 +124,7 @@ async def _arrived(execution: Execution, tool: WriteTool) -> bool | None:
 async def _after_a_refusal(execution: Execution, tool: WriteTool, sentence: str) -> tuple[ExecutionOutcome, str]:
     """A precondition failed. If that is because our own earlier call took effect, it succeeded."""
     if await _arrived(execution, tool):
-        return ExecutionOutcome.SUCCEEDED, ARRIVED[True]
+        return ExecutionOutcome.SUCCEEDED, _ARRIVED[True]
     return ExecutionOutcome.FAILED, sentence
 
 

@@ -48,7 +48,7 @@ async def compare(record: RunRecord, how: How) -> Compared:
     how = _with_strangers(how, record)
     recording, keys = recording_of(record, how.tools), Keys(how.tools)
     again = await rerun(recording, how)
-    then, now = trace_of(recording.own, keys), trace_of(again.own, keys)
+    then, now = trace_of(recording.run, recording.own, keys), trace_of(again.run, again.own, keys)
     found = differences(then, now, same_model=how.model is None, ended=again.ended)
     return Compared(recording, again, then, now, tuple(found))
 

@@ -18,7 +18,6 @@ from domain.decisions import Approval, Decision
 from domain.diagnosis import Diagnosis
 from domain.errors import BadInput
 from domain.events import Envelope
-from domain.fold import fold
 from domain.runs import Call, Run, Usage
 
 SHOWN = 100
@@ -58,9 +57,8 @@ class Trace:
     asked: Mapping[tuple[int, str], str] = field(default_factory=dict)
 
 
-def trace_of(envelopes: Sequence[Envelope], keys: Keys) -> Trace:
-    """A run's events as they are compared."""
-    run = fold(envelopes)
+def trace_of(run: Run, envelopes: Sequence[Envelope], keys: Keys) -> Trace:
+    """A run and its events as they are compared."""
     decisions: dict[str, list[Decision]] = {}
     asked: dict[tuple[int, str], str] = {}
     for each in envelopes:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from bot.agent.execute import ARRIVED
 from bot.agent.step import is_write
 from bot.replay.recording import Change, Keys, Recording, proofs_of, system_of
 from bot.replay.reel import NO_OUTPUT, Reel
@@ -15,7 +14,7 @@ from domain.actions import Action, Effect
 from domain.alerts import Incident
 from domain.authority import BreakGlass
 from domain.decisions import SYSTEM, Approval, Check, ExecutionOutcome
-from domain.errors import OutcomeUnknown, TargetMoved, ToolError
+from domain.errors import OutcomeUnknown, ToolError
 from domain.events import ApprovalClosed, Draft, MessageSent, MessageWanted, VoteCast
 from domain.ports import Journal, Person, Preview, Probe, ReadTool, Tool, Understood
 from domain.report import Report
@@ -104,8 +103,6 @@ class RecordedWrite(_Described):
         outcome, detail = change.finished.outcome, change.finished.detail
         if outcome is ExecutionOutcome.UNKNOWN or (change.probed is not None and change.probed.detail == detail):
             raise OutcomeUnknown
-        if outcome is ExecutionOutcome.SUCCEEDED and detail == ARRIVED[True]:
-            raise TargetMoved(detail)  # our own earlier call had taken effect
         if outcome is ExecutionOutcome.FAILED:
             raise ToolError(detail)
         return detail
@@ -113,11 +110,7 @@ class RecordedWrite(_Described):
     async def arrived(self, action: Action, key: str) -> bool | None:
         """What looking for the call found."""
         change = self._change(action)
-        if change is None:
-            return None
-        if change.probed is not None:
-            return change.probed.arrived
-        return True if change.finished is not None and change.finished.detail == ARRIVED[True] else None
+        return change.probed.arrived if change is not None and change.probed is not None else None
 
     async def probe(self, action: Action) -> Probe:
         """The checks as they stood at their end: waiting longer changes nothing."""

@@ -14,7 +14,7 @@ from domain import events
 from domain.actions import Action, Effect, Mode
 from domain.canonical import canonical, plain
 from domain.decisions import AGENT, ApprovalRequest, ApprovalState
-from domain.errors import BadInput, JournalError
+from domain.errors import BadInput
 from domain.events import Envelope
 from domain.fold import after, fold
 from domain.ports import Preview, Tool
@@ -172,10 +172,8 @@ class Keys:
 def recording_of(record: RunRecord, tools: Mapping[str, Tool]) -> Recording:
     """The record taken apart. Raises JournalError where its beginning is not known."""
     own = record.own
-    run = fold(own)
     first = tuple(own[: next((place for place, each in enumerate(own) if not _is_before(each)), len(own))])
-    if not first:
-        raise JournalError(f"run {run.id} begins with an event of the agent: it cannot be gone through again")
+    run = fold(own[:1])  # raises where it does not begin with its start
     recording = Recording(
         run=run,
         workspace=own[0].workspace,
@@ -213,10 +211,11 @@ class _Taking:
         self._to.modes += [
             (each.at, each.event.mode) for each in self._to.during if isinstance(each.event, events.ModeChanged)
         ]
-        run, previous = fold(self._to.first[:1]), self._to.began
+        run, previous = self._to.run, self._to.began
         for each in self._to.own[1:]:
             self._take(each, run, previous)
             run, previous = after(run, each), each.at
+        self._to.run = run
         self._to.modes.sort(key=lambda pair: pair[0])
         began = len(self._to.first)
         self._to.inputs = tuple(each for each in self._to.own[began:] if isinstance(each.event, _INPUTS))

@@ -10,7 +10,7 @@ from bot.replay.recording import Change, Counted, Key, Look, Output, Recording
 from domain.actions import Mode
 from domain.decisions import Actor
 from domain.errors import Conflict
-from domain.events import AgentPaused, AgentResumed, Draft
+from domain.events import Draft
 from domain.ports import Journal
 
 NO_OUTPUT = "the recording has no such output"
@@ -25,7 +25,6 @@ class Reel:
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
         self.now = recording.began
-        self.paused = ""
         self.unanswerable: list[Key] = []
         self.not_known: dict[str, None] = {}
         self._journal: Journal | None = None
@@ -51,11 +50,6 @@ class Reel:
             self.now = at
         while self._during and self._during[0].at <= self.now:
             each = self._during.pop(0)
-            match each.event:
-                case AgentPaused(reason):
-                    self.paused = reason or "paused"
-                case AgentResumed():
-                    self.paused = ""
             await self.tell(Draft(each.event, actor_of(each.actor), each.incident_id, each.run_id))
 
     async def tell(self, draft: Draft) -> bool:

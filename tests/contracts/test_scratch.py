@@ -103,7 +103,9 @@ async def test_each_is_empty_whatever_the_one_before_held() -> None:
 async def test_appends_at_the_same_time_come_in_the_order_in_which_they_were_made() -> None:
     async with open_scratch("local", clock=Clock(), beyond=Told()) as scratch:
         await asyncio.gather(*(scratch.append(run_started(f"r{number}")) for number in range(50)))
-        assert [row.spec.id for row in reversed(await scratch.runs())] == [f"r{number}" for number in range(50)]
+        names = [f"r{number}" for number in range(50)]
+        assert [row.spec.id for row in reversed(await scratch.runs())] == names
+        assert [each.run_id for each in scratch.recorded] == names
 
 
 async def test_what_it_cannot_know_it_answers_as_it_was_told() -> None:

@@ -18,16 +18,24 @@ from bot.replay.recording import Keys, Output, recording_of
 from bot.replay.reel import Reel
 from bot.replay.rerun import asking_as
 from domain.actions import Mode, Target
-from domain.alerts import Incident, Severity
+from domain.alerts import Alert, Incident, Severity
 from domain.decisions import SYSTEM, Actor, Verdict
 from domain.errors import ToolError
-from domain.events import AgentPaused, AgentResumed, Draft, IncidentOpened, IncidentResolved, ModeChanged
-from domain.runs import Run, RunOutcome
+from domain.events import (
+    AgentPaused,
+    AgentResumed,
+    Draft,
+    ExecutionStarted,
+    IncidentOpened,
+    IncidentResolved,
+    ModeChanged,
+)
+from domain.runs import Answer, Budget, Run, RunOutcome, RunStatus
 from storage.records import RunRecord
 from tests.contracts.test_second_look import checked, said as verdict
 from tests.unit.journeys import ALLOWING, RULES, Place, Script, calling, concluded, place, policy_of
 from tests.unit.replays import again, how, of_kind, record, said, untouchable
-from tests.unit.test_braking import acting, another, fail  # noqa: F401 – a fixture
+from tests.unit.test_braking import acting, another, fail, take_back  # noqa: F401 – a fixture
 from tests.unit.test_breakglass import GLASS, broken, emergency
 
 TURN_A = ("turn", '{"name":"a","to":1}')
@@ -125,6 +133,36 @@ async def test_the_failures_that_opened_a_breaker_fail_again(acting: Place) -> N
         await unchanged(acting, f"run-{number}")
 
 
+async def test_a_problem_that_came_back_asks_again(acting: Place) -> None:  # noqa: F811
+    alert = Alert("f1", True, "Leak", "alertmanager", acting.now())
+    for number in (2, 3, 4):
+        await another(acting, number, alert=alert)
+    for number in (2, 3, 4):
+        await unchanged(acting, f"run-{number}")
+
+
+async def test_a_tool_that_was_demoted_asks_again(acting: Place) -> None:  # noqa: F811
+    await another(acting, 2)
+    [first] = await acting.events(ExecutionStarted)
+    await take_back(acting, first.execution_id)
+    assert (await another(acting, 3)).status is RunStatus.WAITING
+    for name in ("run-3", "run-50"):
+        await unchanged(acting, name)
+
+
+async def test_a_model_that_took_its_time_takes_it_again(tmp_path: Path) -> None:
+    async with place(tmp_path, budget=Budget(seconds=60)) as spot:
+
+        def slowly(run: Run) -> Answer:
+            spot.ahead += timedelta(seconds=45)
+            return calling(("lock", f'{{"turn":{run.step}}}'))  # refused: nothing but the model takes any time
+
+        spot.model.turns = [slowly, slowly, slowly, slowly]
+        run = await spot.advance()
+        assert run.step < 4, "it ran out of time, so it got no more tools"
+        await unchanged(spot)
+
+
 async def test_a_pause_between_the_vote_and_the_execution_pauses_again(tmp_path: Path) -> None:
     async with place(tmp_path, calling(TURN_A), concluded()) as spot:
         await spot.advance()
@@ -205,6 +243,10 @@ async def test_a_vote_of_people_it_was_escalated_to_counts_again(tmp_path: Path)
         await spot.advance()
         assert spot.plant.executed == [("a", 1)]
         await unchanged(spot, policy=policy)
+        alone = (
+            await again(spot, RULES)
+        ).again  # the same without escalating: was U7 one of those who were asked first?
+    assert len(alone.not_known) == 1
 
 
 # --- a second look ----------------------------------------------------------------------------------------------------
@@ -286,6 +328,26 @@ async def test_a_read_is_given_once_more_where_it_is_asked_for_once_more(tmp_pat
         assert first == second
         assert await reel.read(key("z")) is None
     assert reel.unanswerable == [key("z")]
+
+
+async def test_a_target_is_as_it_was_looked_at_at_that_time(tmp_path: Path) -> None:
+    async with place(tmp_path, calling(TURN_A), concluded()) as spot:
+        await spot.advance()
+        await spot.vote()
+        await spot.advance()
+        found = await record(spot)
+    later = tuple(
+        replace(each, event=replace(each.event, action=replace(each.event.action, facts={"replicas": 9})))
+        if isinstance(each.event, ExecutionStarted)
+        else each
+        for each in found.own
+    )
+    reel = Reel(recording_of(replace(found, own=later), untouchable()))
+    turn = ("turn", '{"name":"a","note":"","to":1}')
+    looks = [await reel.look(turn) for _ in range(2)]
+    await reel.reach(max(each.at for each in later))
+    looks.append(await reel.look(turn))
+    assert [look.preview.facts for look in looks if look and look.preview] == [{}, {}, {"replicas": 9}]
 
 
 async def test_tools_of_systems_that_the_run_did_not_call_are_not_there(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from bot.replay.cause import Share, same_action, same_cause
-from bot.replay.differences import Trace, Traced
+from bot.replay.differences import Trace, Traced, differences
 from bot.replay.many import Row, totals
 from bot.replay.report import summary, table
 from bot.replay.terminal import Paper
@@ -63,6 +63,7 @@ def concluded(
         (concluded("E4"), concluded("E3", "E4"), False),
         (concluded(), concluded(), False),  # both claim something and rest on nothing
         (concluded("E3"), concluded("E3"), True),
+        (concluded("E3"), concluded("E3", "E4"), False),  # what is well is no cause
         (concluded("E1", "E2", confidence=NOT_PROVEN), concluded("E4", confidence=NOT_PROVEN), True),
         (concluded("E1", "E2"), concluded("E1", "E2", confidence=NOT_PROVEN), False),
         (concluded("E1", "E2"), concluded(confidence=None), None),
@@ -103,6 +104,20 @@ def test_a_verdict_says_what_it_rests_on() -> None:
 )
 def test_the_same_action_is_the_same_changes(then: Sequence[str], now: Sequence[str], same: bool) -> None:
     assert same_action(concluded(changes=then), concluded(changes=now)).same is same
+
+
+# --- findings ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_finding_that_is_new_gone_or_called_otherwise_is_a_difference() -> None:
+    renamed = Finding("pod.crash", "it crashes", "", CART, evidence("E2"))
+    then, now = concluded(findings=FINDINGS[:2]), concluded(findings=[renamed, found("node.down", "E4")])
+    told = [each for each in differences(then, now, same_model=True) if each.kind == "finding"]
+    assert [(each.about.split()[0], each.before, each.after) for each in told] == [
+        ("rollout.bad", "rollout.bad", "–"),
+        ("pod.crash", "pod.crash", "it crashes"),
+        ("node.down", "–", "node.down"),
+    ]
 
 
 # --- shares -----------------------------------------------------------------------------------------------------------

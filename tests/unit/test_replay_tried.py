@@ -18,6 +18,7 @@ from domain.actions import Mode
 from domain.errors import ModelError
 from domain.events import StepPlanned
 from domain.runs import Usage
+from policies.redaction import Redactor
 from tests.unit.journeys import ALLOWING, DENYING, RULES, Script, calling, concluded, place, policy_of
 from tests.unit.replays import again, how, of_kind, record, said, untouchable
 
@@ -168,6 +169,41 @@ async def test_the_same_read_before_and_after_a_change_is_not_the_same(tmp_path:
     assert denied.again.unanswerable == ()
     late = of_kind(denied, "refused")
     assert late == [("–", "refused")], "without the change between them the second look is a repeat"
+
+
+async def test_a_read_that_was_only_made_before_a_change_has_no_output_after_it(tmp_path: Path) -> None:
+    async with place(tmp_path, calling(LOOK_A), calling(TURN_A), concluded()) as spot:
+        await approved(spot)
+        late = await again(spot, model=Script([calling(TURN_A), calling(LOOK_A), concluded()], name="other"))
+    assert late.again.unanswerable == (("look", '{"lines":1,"name":"a"}'),)
+
+
+async def test_what_today_s_settings_hold_secret_does_not_reach_a_new_model(tmp_path: Path) -> None:
+    secret = "hunter2-hunter2-hunter2"
+    async with place(tmp_path, calling(LOOK_A), concluded()) as spot:
+        spot.plant.text = f"the password is {secret}"
+        spot.world = replace(spot.world, redactor=Redactor())
+        await spot.advance()
+        shown = (await spot.run()).calls["c0-look"].result
+        assert shown is not None
+        other = Script([calling(LOOK_A), concluded()], name="other")
+        tried = how(policy_of(RULES), model=other, redactor=Redactor([secret]))
+        compared = await compare(await record(spot), tried)
+    assert secret not in str(compared.again.own)
+
+
+async def test_environments_and_a_requester_s_groups_are_as_recorded(tmp_path: Path) -> None:
+    policy = RULES.replace(
+        "    reason: Turning", "    when: requester.groups.exists(name, name == 'approvers')\n    reason: Turning"
+    )
+    policy = policy.replace("effects: [write]", "effects: [write], environments: [production]")
+    async with place(tmp_path, calling(TURN_A), concluded(), policy=policy, requester="U1") as spot:
+        await spot.advance()
+        await spot.vote(user="U2")
+        await spot.advance()
+        tried = replace(how(policy_of(policy)), environment=lambda *_: "staging")
+        compared = await compare(await record(spot), tried)
+    assert said(compared) == []
 
 
 async def test_another_change_has_no_preview_and_counts_as_proposed(tmp_path: Path) -> None:
