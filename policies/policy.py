@@ -181,8 +181,12 @@ def situation_of(policy: Policy, test: Test) -> dict[str, Any]:
 def laid_over_base(policy: Policy, tool: str, given: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """These facts over the base; what the arguments name is the target as well."""
     facts = base_situation(policy, tool)
-    named = {key: value for key, value in given.get("args", {}).items() if key in ("namespace", "kind", "name")}
-    facts["target"] |= named | ({"system": "kubernetes"} if tool.startswith("kubernetes_") else {})
+    args, system = given.get("args", {}), tool.partition("_")[0]
+    named = {key: value for key, value in args.items() if key in ("namespace", "kind", "name")}
+    if system == "jenkins" and isinstance(args.get("job"), str):
+        folder, _, name = args["job"].rpartition("/")
+        named = {"namespace": folder, "kind": "JenkinsJob", "name": name}
+    facts["target"] |= named | ({"system": system} if system in ("kubernetes", "jenkins") else {})
     for root, values in given.items():
         facts[root] |= values
     return facts

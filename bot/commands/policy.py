@@ -14,6 +14,7 @@ from typing import Any
 from bot.commands import backtest, suggest
 from bot.config import Settings, load
 from bot.policy_files import known_tools, read_folder, variables
+from bot.tools.jenkins_reads import target_of
 from domain.decisions import Decision
 from domain.errors import JournalError, PolicyError, SettingsError
 from policies import gate
@@ -146,8 +147,19 @@ def _situation(policy: Policy, settings: Settings, path: Path) -> Mapping[str, A
     _refuse_unknown(path, facts)
     situation = laid_over_base(policy, tool, facts)
     if "environment" not in facts.get("target", {}):
-        situation["target"]["environment"] = settings.environment(str(situation["target"].get("namespace", "")))
+        situation["target"]["environment"] = _environment(settings, situation)
     return situation
+
+
+def _environment(settings: Settings, situation: Mapping[str, Any]) -> str:
+    """As the tool itself would place it: by its namespace, or by a job's path and its parameters."""
+    target, args = situation["target"], situation["args"]
+    if target.get("system") == "jenkins":
+        given = args.get("parameters")
+        parameters = {name: str(value) for name, value in given.items()} if isinstance(given, dict) else {}
+        job = "/".join(part for part in (str(target["namespace"]), str(target["name"])) if part)
+        return target_of(job, settings.environment, parameters).environment
+    return settings.environment(str(target.get("namespace", "")))
 
 
 def _refuse_unknown(path: Path, facts: Mapping[str, Any]) -> None:

@@ -208,6 +208,19 @@ def test_explain_takes_the_environment_from_the_inventory(capsys: pytest.Capture
 
 
 @pytest.mark.parametrize(
+    ("where", "rule"), [("staging", "anything-else-in-staging"), ("production", "change-production")]
+)
+def test_explain_places_a_build_by_its_jobs_path_and_its_parameters_and_not_by_a_namespace_called_alike(
+    where: str, rule: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.environ["AGENT_ENVIRONMENTS"] = "shop=staging,jenkins:shop/deploy@TARGET:staging=staging"
+    _, said = explained(
+        capsys, {"tool": "jenkins_trigger", "args": {"job": "shop/deploy", "parameters": {"TARGET": where}}}
+    )
+    assert said.startswith(f"ask (rule {rule})")
+
+
+@pytest.mark.parametrize(
     ("action", "sentence"),
     [
         ("{", "action.json: Expecting property name"),
