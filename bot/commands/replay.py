@@ -8,7 +8,7 @@ import difflib
 import io
 import json
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from bot.config import Settings, load
 from bot.models.openai import connect
 from bot.models.rules import NAME as RULES, Rules
 from bot.policy_files import known_tools, read_folder, variables
-from bot.replay.compared import as_json, compare
+from bot.replay.compared import as_json, compare, missing
 from bot.replay.many import as_json as many_as_json, rows, totals
 from bot.replay.page import page_of
 from bot.replay.report import count, report, summary, table
@@ -31,12 +31,13 @@ from bot.replay.terminal import paper_for
 from bot.tools import unconnected
 from domain.alerts import Incident
 from domain.errors import AgentError, SettingsError
-from domain.events import Envelope, RunStarted
+from domain.events import RunStarted
 from policies.policy import load as load_policy
 from policies.redaction import Redactor
 from policies.rules import Policy
 from storage.evidence.export import page_of as page_of_run
-from storage.reader import Reader, read_journal, workspaces_in
+from storage.reader import read_journal, workspaces_in
+from storage.records import RunRecord
 
 RECENT = 500
 """Runs that a misspelt name is compared with."""
@@ -57,8 +58,8 @@ def run(options: argparse.Namespace) -> int:
     if options.html:
         _write(options.html, page_of_run(settings.agent_database, workspace, run_id))
         return 0
-    envelopes, incident = asyncio.run(_read(settings.agent_database, workspace, run_id))
-    for line in story(envelopes, incident, paper_for(sys.stdout)):
+    record, incident = asyncio.run(_read(settings.agent_database, workspace, run_id))
+    for line in (*story(record.own, incident, paper_for(sys.stdout)), *missing(record)):
         print(line)
     return 0
 
@@ -94,10 +95,7 @@ def _refuse_nonsense(options: argparse.Namespace) -> None:
 
 async def _again(settings: Settings, options: argparse.Namespace, workspace: str, run_id: str) -> int:
     """One run."""
-    async with read_journal(settings.agent_database, workspace) as journal:
-        record = await journal.record(run_id)
-    if record is None:
-        raise AgentError(f"there is no run {run_id}")
+    record, _ = await _read(settings.agent_database, workspace, run_id)
     async with _trying(settings, options) as how:
         compared = await compare(record, how)
     if options.html:
@@ -187,14 +185,12 @@ async def _named(path: str, name: str) -> tuple[list[tuple[str, str]], list[str]
     return exact or found, difflib.get_close_matches(name, recent, n=3, cutoff=0.5)
 
 
-async def _read(path: str, workspace: str, run_id: str) -> tuple[Sequence[Envelope], Incident | None]:
+async def _read(path: str, workspace: str, run_id: str) -> tuple[RunRecord, Incident | None]:
+    """Raises AgentError where there is nothing of it that this version can read."""
     async with read_journal(path, workspace) as journal:
-        envelopes = await journal.of_run(run_id)
-        return envelopes, await _incident_of(journal, envelopes)
-
-
-async def _incident_of(journal: Reader, envelopes: Sequence[Envelope]) -> Incident | None:
-    first = envelopes[0].event
-    if not isinstance(first, RunStarted) or not first.spec.incident_id:
-        return None
-    return await journal.incident(first.spec.incident_id)
+        record = await journal.record(run_id)
+        if record is None or not record.own:
+            raise AgentError(f"there is nothing of run {run_id} that this version can read")
+        first = record.own[0].event
+        incident_id = first.spec.incident_id if isinstance(first, RunStarted) else ""
+        return record, await journal.incident(incident_id) if incident_id else None

@@ -60,16 +60,7 @@ def beat_of(envelope: Envelope, decided: Mapping[str, Decision]) -> Beat | None:
             return _result(result, decided.get(result.call_id))
         case events.DecisionMade(_, action, decision):
             return _decision(action, decision)
-        case events.DiagnosisConcluded(diagnosis):
-            return _conclusion(diagnosis)
-        case events.SecondLookTaken(model, look):
-            reason = f": {look.reason}" if look.reason else ""
-            return Beat(
-                "looks again", f"{model}: {look.verdict}{reason}", "yellow" if look.verdict != "supported" else ""
-            )
-        case events.RunFinished(outcome, reason):
-            return Beat("ends", f"{outcome.value.replace('_', ' ')}: {reason}", "bold")
-    return _beat_of_change(envelope)
+    return _beat_of_change(envelope) or _beat_of_end(envelope)
 
 
 _NOTHING = Detail("nothing looks wrong")
@@ -102,6 +93,23 @@ def _beat_of_change(envelope: Envelope) -> Beat | None:
             return Beat("verifies", f"it holds, after {took_ms} ms", "green", _checks(checks))
         case events.VerificationFailed(_, checks, took_ms):
             return Beat("verifies", f"it does not hold, after {took_ms} ms", "red", _checks(checks))
+    return None
+
+
+def _beat_of_end(envelope: Envelope) -> Beat | None:
+    match envelope.event:
+        case events.DiagnosisConcluded(diagnosis):
+            return _conclusion(diagnosis)
+        case events.SecondLookTaken(model, look):
+            reason = f": {look.reason}" if look.reason else ""
+            return Beat(
+                "looks again", f"{model}: {look.verdict}{reason}", "yellow" if look.verdict != "supported" else ""
+            )
+        case events.FeedbackGiven(_, user, verdict, category, reason):
+            why = f" ({category.value.replace('_', ' ')})" if category else ""
+            return Beat(user, f"says that this diagnosis is {verdict.value}{why}{f': {reason}' if reason else ''}")
+        case events.RunFinished(outcome, reason):
+            return Beat("ends", f"{outcome.value.replace('_', ' ')}: {reason}", "bold")
     return None
 
 

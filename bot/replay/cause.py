@@ -7,15 +7,14 @@ same finding about the same target, or where both cite exactly the same evidence
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from bot.replay.differences import Trace
 from bot.replay.recording import Key
 from domain.diagnosis import Confidence, Diagnosis
+from domain.figures import wilson
 
 NEITHER = "neither proposes one"
-Z = 1.959964  # of a 95 % interval
 
 
 @dataclass(frozen=True)
@@ -66,13 +65,7 @@ class Share:
     @property
     def interval(self) -> tuple[float, float]:
         """Both ends, between 0 and 1; everything is possible where nothing was counted."""
-        if not self.of:
-            return 0.0, 1.0
-        share, square = self.count / self.of, Z * Z / self.of
-        middle = share + square / 2
-        reach = Z * math.sqrt(share * (1 - share) / self.of + square / (4 * self.of))
-        low, high = (middle - reach) / (1 + square), (middle + reach) / (1 + square)
-        return max(0.0, min(share, low)), min(1.0, max(share, high))  # rounding must not put the share outside
+        return wilson(self.count, self.of)
 
     def __str__(self) -> str:
         low, high = self.interval

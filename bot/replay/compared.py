@@ -75,7 +75,7 @@ def as_json(compared: Compared, how: How) -> Mapping[str, Any]:
         "differences": [vars(each) for each in compared.differences],
         "unanswerable": [{"tool": tool, "arguments": arguments} for tool, arguments in again.unanswerable],
         "not_known": list(again.not_known),
-        "notes": [*again.notes, *unknown_events(recording)],
+        "notes": [*again.notes, *missing(recording.record)],
         "ended": again.ended,
         "same_cause": vars(compared.cause),
         "same_action": vars(compared.action),
@@ -84,13 +84,11 @@ def as_json(compared: Compared, how: How) -> Mapping[str, Any]:
     }
 
 
-def unknown_events(recording: Recording) -> list[str]:
-    """What of the run this version cannot read."""
-    erased = f"{recording.erased} events of the run were erased: their words are not there to be gone through again"
-    known = [
-        f"{count} events of kind {kind} are not known to this version" for kind, count in recording.unknown.items()
-    ]
-    return [*known, *([erased] if recording.erased else [])]
+def missing(record: RunRecord) -> list[str]:
+    """What of a run cannot be read: by this version, or by anybody any more."""
+    known = [f"{count} events of kind {kind} are not known to this version" for kind, count in record.unknown.items()]
+    erased = f"{record.erased} events of the run were erased: their words are not there any more"
+    return [*known, *([erased] if record.erased else [])]
 
 
 def calls_in_words(again: Rerun) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from bot.replay.compared import Compared, calls_in_words, unknown_events
+from bot.replay.compared import Compared, calls_in_words, missing
 from bot.replay.differences import Difference, Trace, cost, tokens
 from bot.replay.report import count, tried
 from bot.replay.rerun import How
@@ -36,7 +36,7 @@ def page_of(compared: Compared, how: How) -> str:
         table(("", "Recorded", "Replayed"), _figures(compared), "sides"),
         *_listed("The recording has no output for", map(code, calls_in_words(again))),
         *_listed("The recording does not say", again.not_known),
-        *_listed("Notes", [*again.notes, *unknown_events(recording)]),
+        *_listed("Notes", [*again.notes, *missing(recording.record)]),
         tag("footer", tag("p", _END, class_="small")),
     )
     return page(f"Replay of {recording.run.id}", body)

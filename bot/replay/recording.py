@@ -91,9 +91,7 @@ class Recording:
     first: tuple[Envelope, ...]
     before: tuple[Envelope, ...]
     during: tuple[Envelope, ...]
-    own: tuple[Envelope, ...]
-    unknown: Mapping[str, int]
-    erased: int = 0
+    record: RunRecord
     inputs: tuple[Envelope, ...] = ()
     turns: list[Turn] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
@@ -111,6 +109,11 @@ class Recording:
     requester_groups: frozenset[str] = frozenset()
     second: events.SecondLookTaken | None = None
     second_at: datetime | None = None
+
+    @property
+    def own(self) -> tuple[Envelope, ...]:
+        """The run's own events."""
+        return self.record.own
 
     @property
     def spec(self) -> RunSpec:
@@ -180,9 +183,7 @@ def recording_of(record: RunRecord, tools: Mapping[str, Tool]) -> Recording:
         first=first,
         before=tuple(each for each in record.around if each.seq < own[0].seq),
         during=tuple(each for each in record.around if each.seq > own[0].seq),
-        own=own,
-        unknown=record.unknown,
-        erased=record.erased,
+        record=record,
         modes=[(own[0].at, run.spec.mode)],
     )
     _Taking(recording, Keys(tools)).take()
@@ -231,7 +232,7 @@ class _Taking:
             case events.ToolCallRefused(call_id):
                 self._refused(each.at, run, call_id)
             case events.DecisionMade(_, action, decision, situation):
-                self._to.modes.append((previous, Mode(situation["run"]["mode"])))
+                self._to.modes.append((previous, Mode(situation.get("run", {}).get("mode", run.spec.mode))))
                 self._to.hashes += [decision.policy_hash] if decision.policy_hash not in self._to.hashes else []
                 for place in (action.target.namespace, action.target.key):
                     self._to.environments.setdefault(place, action.target.environment)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bot.replay.cause import Verdict
-from bot.replay.compared import Compared, calls_in_words, unknown_events
+from bot.replay.compared import Compared, calls_in_words, missing
 from bot.replay.differences import Difference, cost, tokens
 from bot.replay.many import Row, Totals
 from bot.replay.rerun import How
@@ -31,7 +31,7 @@ def report(compared: Compared, how: How, paper: Paper) -> Iterator[str]:
     for head, lines in (
         ("the recording has no output for", calls_in_words(again)),
         ("the recording does not say", again.not_known),
-        ("note", [*again.notes, *unknown_events(recording)]),
+        ("note", [*again.notes, *missing(recording.record)]),
     ):
         yield from (printable(f"{head}: {line}") for line in lines)
     if compared.differences:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from domain.actions import Mode
+from domain.decisions import Actor
 from domain.errors import JournalError
 from domain.events import (
     AgentPaused,
@@ -32,6 +33,7 @@ from domain.runs import RunOutcome
 from storage.journal import SqliteJournal, open_journal
 from storage.reader import read_journal
 from storage.records import RunRecord
+from storage.tombstones import erase
 from tests.contracts.journal_samples import (
     NOON,
     Clock,
@@ -131,6 +133,16 @@ async def test_events_of_kinds_that_are_not_known_are_counted(journal: SqliteJou
             await reader.of_run("r1")
     assert found is not None
     assert (kinds(found.own), found.unknown) == ([RunStarted, RunFinished], {"ValvePolished": 1})
+
+
+async def test_events_whose_words_were_erased_are_counted(tmp_path: Path, clock: Clock) -> None:
+    async with open_journal(tmp_path / "agent.db", "local", clock=clock) as journal:
+        await journal.append(run_started("r1", ""), step(1, "r1", size=40), over("r1", ""))
+    erase(tmp_path / "agent.db", "local", [2], "a person asked for it", Actor("person", "U1"), NOON)
+    async with read_journal(tmp_path / "agent.db", "local") as reader:
+        found = await reader.record("r1")
+    assert found is not None
+    assert (kinds(found.own), found.erased) == ([RunStarted, StepPlanned, RunFinished], 1)
 
 
 async def test_there_is_no_record_of_a_run_that_never_was(journal: SqliteJournal) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from bot import brakes, delegation, escalation, expiry
+from bot import brakes, delegation, escalation, expiry, undo
 from bot.agent.loop import advance
+from bot.models.rules import Rules
 from bot.replay.compared import compare
 from bot.replay.ports import RecordedDirectory, recorded_groups, recorded_tools
 from bot.replay.recording import Keys, Output, recording_of
@@ -206,6 +207,23 @@ async def test_a_mode_that_people_changed_meanwhile_changes_again(tmp_path: Path
         run = await spot.run()
         assert run.status.value == "waiting"
         await unchanged(spot)
+
+
+async def test_an_undo_that_a_person_asked_for_begins_with_their_step_again(tmp_path: Path) -> None:
+    async with place(tmp_path, calling(TURN_A), concluded()) as spot:
+        await spot.advance()
+        await spot.vote()
+        await spot.advance()
+        spot.run_id = await undo.propose_undo(spot.world, "run-1", "U2", Mode.PROPOSE)
+        await spot.advance()
+        await spot.vote(user="U1")
+        await spot.advance()
+        assert spot.plant.executed == [("a", 1), ("a", 0)]
+        compared = await again(spot)
+        assert said(compared) == []
+        assert compared.now.run.spec.undoes
+        assert said(await again(spot, model=Rules())) == []
+        assert await spot.journal.runs_between(spot.now() - timedelta(hours=1), spot.now()) == ["run-1"]
 
 
 # --- lent votes -------------------------------------------------------------------------------------------------------

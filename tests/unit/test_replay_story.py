@@ -34,14 +34,17 @@ from domain.events import (
     Event,
     ExecutionFinished,
     ExecutionProbed,
+    FeedbackGiven,
     ModelFailed,
     RunStarted,
+    SecondLookTaken,
     StepPlanned,
     VerificationFailed,
     VoteCast,
     VoteRefused,
 )
-from domain.runs import Answer, Origin, Usage
+from domain.feedback import FeedbackCategory, FeedbackVerdict
+from domain.runs import Answer, Origin, SecondLook, Usage
 from tests.contracts.journal_samples import CART
 from tests.slack_harness import request_of
 from tests.unit.journeys import ALLOWING, DENYING, Place, calling, concluded, place, spec_of
@@ -142,6 +145,15 @@ async def test_the_incident_begins_and_ends_the_story(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("event", "said"),
     [
+        (
+            SecondLookTaken("cheap", SecondLook("partly", "a step is missing"), Usage(), 9),
+            "cheap: partly: a step is missing",
+        ),
+        (FeedbackGiven("r", "U1", FeedbackVerdict.GOOD), "says that this diagnosis is good"),
+        (
+            FeedbackGiven("r", "U1", FeedbackVerdict.BAD, FeedbackCategory.WRONG_CAUSE, "it was DNS"),
+            "says that this diagnosis is bad (wrong cause): it was DNS",
+        ),
         (ModelFailed(2, "gpt", "did not answer"), "step 2, gpt did not answer: the built-in rules go on alone"),
         (VoteCast("a", Vote("U1", Verdict.DENY, AT, "no", name="Mara"), ApprovalState.DENIED), "denies: no (denied)"),
         (VoteCast("a", Vote("U1", Verdict.WITHDRAW, AT), ApprovalState.PENDING), "takes the approval back (pending)"),
