@@ -61,6 +61,7 @@ class App:
     policy: PolicyFiles
     url: str
     readiness: Callable[[], Any]
+    notary: Notary
 
 
 @dataclass(frozen=True)
@@ -103,12 +104,12 @@ async def running(
             *vitals.routes(readiness, vitals.refresher(opened.measures, plane, Path(settings.agent_database), clock)),
             *([] if socket else [slack_app.events_route(bolt, settings.slack_signing_secret.get_secret_value())]),
         ]
-        stack.push_async_callback(notary.stop)
+        stack.push_async_callback(services.sender.close)
+        stack.push_async_callback(notary.stop)  # when nothing works any more, and while messages can still be sent
         await plane.start()
         stack.push_async_callback(plane.stop)
         await announce(opened.journal, services.chat)
         await services.sender.start()
-        stack.push_async_callback(services.sender.close)
         await notary.start()
         await stack.enter_async_context(vitals.watching_the_loop())
         url = await stack.enter_async_context(_serving(routes, settings))
@@ -122,7 +123,7 @@ async def running(
         for note in (*opened.toolbox.notes, *_warnings(settings, opened.policy, services.channel)):
             log.warning(note)
         log.info("ready", extra={"url": url, "model": plane.world.model.name, "mode": plane.mode.value})
-        yield App(plane, opened.journal, services, opened.policy, url, readiness)
+        yield App(plane, opened.journal, services, opened.policy, url, readiness, notary)
 
 
 def _begin_measuring(stack: AsyncExitStack, opened: _Opened, jobs: Sequence[Job]) -> None:

@@ -28,7 +28,7 @@ EVERY_EVENTS = 500
 RETRY_SECONDS = 60.0
 """After a place took nothing: how long until it is asked again, unless a newer checkpoint comes first."""
 
-STOP_SECONDS = 20.0
+STOP_SECONDS = 5.0
 """How long the last checkpoint may take to reach its places when the service stops."""
 
 _LONGEST_TRAIL = 20_000  # events: a place that is new, or was away for long, gets a trail of the newest only
@@ -38,12 +38,18 @@ class Notary:
     """`start` after the journal is open, `stop` when nobody records any more; `look` is the clock's turn."""
 
     def __init__(
-        self, journal: SqliteJournal, keys: Keys, places: Sequence[Place], *, every: int = EVERY_EVENTS
+        self,
+        journal: SqliteJournal,
+        keys: Keys,
+        places: Sequence[Place],
+        *,
+        every: int = EVERY_EVENTS,
+        retry_s: float = RETRY_SECONDS,
     ) -> None:
         self._journal = journal
         self._keys = keys
         self._every = every
-        self._lanes = [_Lane(journal, place) for place in places]
+        self._lanes = [_Lane(journal, place, retry_s) for place in places]
         self._news = 0  # the last event that is a reason for a checkpoint
         self._size = 0  # of the last checkpoint
         self._due = every
@@ -109,9 +115,10 @@ class Notary:
             lane.offer(event)
 
     async def _watch(self, events: AsyncIterator[Envelope]) -> None:
-        before = self._size
+        before = 0
         async for envelope in events:
-            if envelope.seq > before + 1 or not _is_own(envelope):  # what was missed may have been a reason
+            missed = 0 < before < envelope.seq - 1  # and may have been a reason
+            if missed or not _is_own(envelope):
                 self._news = envelope.seq
             before = envelope.seq
             if self._news > self._size and envelope.seq >= self._due:
@@ -121,8 +128,9 @@ class Notary:
 class _Lane:
     """One place: `size` is what it holds, and the newest checkpoint is what it should."""
 
-    def __init__(self, journal: SqliteJournal, place: Place) -> None:
+    def __init__(self, journal: SqliteJournal, place: Place, retry_s: float) -> None:
         self.place = place
+        self._retry_s = retry_s
         self.size = 0
         self._journal = journal
         self._newest: CheckpointSigned | None = None
@@ -141,7 +149,7 @@ class _Lane:
             self._wake.clear()
             while not await self.bring():
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(RETRY_SECONDS):
+                    async with asyncio.timeout(self._retry_s):
                         await self._wake.wait()
                 self._wake.clear()
 

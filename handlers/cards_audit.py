@@ -9,7 +9,7 @@ from handlers.kit import Body
 
 def checkpoint(event: CheckpointSigned) -> Body:
     """The signed note as it is, to be copied whole."""
-    head = f"Checkpoint over {event.size:,} events"
+    head = f"Checkpoint over {event.size:,} event{'s' * (event.size != 1)}"
     how = "Saved to a file, it is what `personal-agent audit verify --anchor FILE` checks the journal against."
     return Body(
         head,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bot.anchors import held_by, readable
 from bot.commands import erasing, export
-from bot.config import Settings, load
+from bot.config import load
 from domain.errors import AnchorError, SettingsError
 from storage.checkpoints import vkey
 from storage.copies import Held
@@ -39,7 +39,7 @@ def _verify(options: argparse.Namespace) -> int:
     path = options.database or settings.agent_database
     key = Path(settings.agent_signing_key or f"{path}.key")
     keys = export.public_keys(options.key) if options.key else read_keys(key).public if key.exists() else ()
-    held, unread = _places(options.anchor, settings)
+    held, unread = copies_of(options.anchor or settings.anchors, named=bool(options.anchor))
     report = verify(path, progress=_progress if sys.stderr.isatty() else None, held=held, keys=keys)
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr)
@@ -68,22 +68,22 @@ def _unchecked(held: Sequence[Held], unread: Sequence[str], key: Path, *, signed
         yield "  chained anew cannot be seen: set AGENT_ANCHORS, or name copies with --anchor"
 
 
-def _places(named: Sequence[str], settings: Settings) -> tuple[list[Held], list[str]]:
-    """What the places hold that are named, or else set; and a sentence for each that cannot be read from here."""
+def copies_of(names: Sequence[str], *, named: bool = False) -> tuple[list[Held], list[str]]:
+    """What the places hold, and a sentence for each that cannot be read from here. `named` ones must be there."""
     held, unread = [], []
-    for name in named:
-        place = name if name.startswith(("file:", "git:")) else f"file:{name}"
-        held.append(held_by(place))
-        if place.startswith("file:") and not Path(place.removeprefix("file:")).exists():
+    for name in names:
+        place = name if name.startswith(("file:", "git:", "slack:")) else f"file:{name}"
+        if named and place.startswith("file:") and not Path(place.removeprefix("file:")).exists():
             raise SettingsError(f"--anchor: there is no file {place.removeprefix('file:')}")
-    for name in () if named else settings.anchors:
-        if name not in readable([name]):
-            unread.append(f"{name} is not read from here: save its messages to a file, and name that with --anchor")
+        if not readable([place]):
+            unread.append(f"{place} is not read from here: save its messages to a file, and name that with --anchor")
             continue
         try:
-            held.append(held_by(name))
+            held.append(held_by(place))
         except AnchorError as error:
-            unread.append(f"{name} was not checked: {error}")
+            if named:
+                raise
+            unread.append(f"{place} was not checked: {error}")
     return held, unread
 
 

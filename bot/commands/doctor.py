@@ -6,11 +6,10 @@ import argparse
 import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 
 from bot import tools
 from bot.app import systems
-from bot.commands import reach
+from bot.commands import proof, reach
 from bot.config import Settings, load
 from bot.policy_files import PolicyFiles, known_tools, variables
 from bot.tools.kubernetes_access import READS, WRITES, Permission, lacking
@@ -19,7 +18,6 @@ from bot.tools.mcp_tools import tools_of
 from domain.errors import AgentError
 from handlers import channels, checkup, slack_app
 from handlers.checkup import Answer
-from storage.verify import verify
 
 LEAKS = ("SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET")
 CLUSTER_SECONDS = 15.0
@@ -45,7 +43,8 @@ async def _report(settings: Settings) -> int:
 
 async def _answers(settings: Settings) -> AsyncIterator[Answer]:
     yield _environment()
-    yield _database(settings)
+    async for answer in proof.answers(settings):
+        yield answer
     yield _policy(settings)
     async for answer in _slack(settings):
         yield answer
@@ -66,22 +65,6 @@ def _environment() -> Answer:
             "environment", ok=True, sentence=f"{', '.join(leaked)} is set and not used: this app has no OAuth mode"
         )
     return Answer("environment", ok=True, sentence="nothing in it gets in the way")
-
-
-def _database(settings: Settings) -> Answer:
-    path = Path(settings.agent_database)
-    if not path.exists():
-        return Answer("database", ok=True, sentence=f"{path} will be created at the first start")
-    try:
-        report = verify(path)
-    except AgentError as error:
-        return Answer("database", ok=False, sentence=str(error), fix="check AGENT_DATABASE")
-    if not report.ok:
-        fix = "keep the file as it is, and find out who changed it: personal-agent audit verify"
-        return Answer(
-            "database", ok=False, sentence=f"the chain is broken at event {report.first_bad}: {report.problem}", fix=fix
-        )
-    return Answer("database", ok=True, sentence=f"{report.events} events, the chain holds")
 
 
 def _policy(settings: Settings) -> Answer:

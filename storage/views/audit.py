@@ -20,6 +20,7 @@ _EVENT = """
 """
 _GOES_ON = "SELECT 1 FROM runs WHERE workspace = ? AND id = ? AND status <> 'finished'"
 _UNHANDLED = "SELECT 1 FROM inbox WHERE workspace = ? AND seq = ? AND handled = 0"
+_WAITS = "SELECT 1 FROM held_alerts WHERE workspace = ? AND fingerprint = ?"
 _OPEN = "SELECT 1 FROM incidents WHERE workspace = ? AND seq = ? AND resolved_at IS NULL"
 _UNSENT = "SELECT 1 FROM outbox WHERE workspace = ? AND key = ? AND revision = ? AND sent_revision < ? AND failed = ''"
 
@@ -85,6 +86,8 @@ def _refuse_in_use(db: sqlite3.Connection, workspace: str, seq: int, kind: str, 
         refuse(f"event {seq} is a payload that is not handled yet")
     if kind == "IncidentOpened" and db.execute(_OPEN, (workspace, seq)).fetchone():
         refuse(f"event {seq} opened an incident that is still open")
+    if kind == "AlertHeld" and db.execute(_WAITS, (workspace, json.loads(body)["alert"]["fingerprint"])).fetchone():
+        refuse(f"event {seq} is an alert that still waits")
     if kind == "MessageWanted":
         wanted = json.loads(body)
         row = (workspace, wanted["key"], wanted["revision"], wanted["revision"])

@@ -12,9 +12,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from domain.canonical import canonical
-from domain.codec import moment
 from storage.chain import GENESIS, hash_of_body, hash_of_event
-from storage.checkpoints import Checkpoint, origin_of, sign
+from storage.checkpoints import Checkpoint, origin_of, parse, sign
 from storage.merkle import Frontier
 
 
@@ -102,7 +101,7 @@ def _checkpoint(row: Row, before: list[Row], key: Ed25519PrivateKey | None) -> s
     if key is None:
         return canonical({"note": old["note"], "size": size, "frontier": grown.to_hex()}).decode()
     head = before[size - 1].hash if size else GENESIS
-    note = sign(Checkpoint(origin_of(row.workspace), size, grown.root(), head, moment(row.at)), key)
+    note = sign(Checkpoint(origin_of(row.workspace), size, grown.root(), head, parse(old["note"]).at), key)
     return canonical({"note": note, "size": size, "frontier": grown.to_hex()}).decode()
 
 

@@ -22,6 +22,7 @@ from domain.events import (
     KINDS,
     AlertHeld,
     AlertReceived,
+    AlertSuppressed,
     AnalysisPlanned,
     BodyErased,
     DecisionMade,
@@ -49,6 +50,8 @@ from domain.events import (
 from domain.feedback import FeedbackCategory, FeedbackVerdict
 from domain.noise import Suppression
 from domain.runs import Answer, Origin, RunOutcome, RunSpec, SecondLook, ToolCall, ToolResult, Usage
+from storage.chain import GENESIS, hash_of_body, hash_of_event
+from storage.database import scripts
 from storage.erasing import ERASABLE, ERASED, remains_of
 from storage.journal import migrate, open_journal
 from storage.tombstones import erase
@@ -109,6 +112,7 @@ SPOKEN: list[Event] = [
     SurfaceShown("home", "U1", "", {"blocks": [WORDS]}),
 ]
 AFTER: list[Event] = [
+    AlertSuppressed("f2", Suppression.FLAPPING, "it ceased"),
     PayloadHandled("k1"),
     MessageSent("incident:i1", 1, "C1", "1.1"),
     RunFinished(RunOutcome.DIAGNOSED, "done"),
@@ -233,6 +237,7 @@ async def test_what_was_decided_or_done_is_not_erased(path: Path) -> None:
     ("kind", "until", "sentence"),
     [
         ("PayloadReceived", "PayloadHandled", "not handled yet"),
+        ("AlertHeld", "AlertSuppressed", "an alert that still waits"),
         ("MessageWanted", "MessageSent", "Slack does not have yet"),
         ("RunStarted", "RunFinished", "a run that goes on"),
         ("ModelAsked", "RunFinished", "a run that goes on"),
@@ -244,7 +249,7 @@ async def test_what_may_still_be_needed_is_refused_until_it_is_not(
 ) -> None:
     path = tmp_path / "agent.db"
     whole = [*SPOKEN, *AFTER[:-1], IncidentResolved("ceased")]
-    alone = {"PayloadReceived", "MessageWanted", "IncidentOpened"}
+    alone = {"PayloadReceived", "MessageWanted", "IncidentOpened", "AlertHeld"}
     drafts = [Draft(event, incident_id="i1") if type(event).__name__ in alone else of_the_run(event) for event in whole]
     await record(path, *(draft for draft in drafts if type(draft.event).__name__ != until))
     with pytest.raises(Conflict, match=sentence):
@@ -295,3 +300,27 @@ def test_the_database_itself_lets_a_body_change_only_under_its_tombstone(path: P
         ):
             with pytest.raises(sqlite3.IntegrityError, match="append-only"):
                 db.execute(statement)
+
+
+async def test_a_journal_from_before_erasing_is_migrated_and_can_be_erased_from(tmp_path: Path) -> None:
+    path = tmp_path / "agent.db"
+    (_, name, first), *later = scripts()
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(f"{first}; PRAGMA user_version = 1; PRAGMA application_id = 1346455345;")
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            write_row(db)
+            db.execute("UPDATE event_bodies SET salt = '' WHERE seq = 1")
+        db.commit()
+    assert name == "0001_journal.sql"
+    assert migrate(path) == [*(name for _, name, _ in later), "projections"]
+    assert len(go(path, 1)) == 1
+    assert verify(path).ok
+
+
+def write_row(db: sqlite3.Connection) -> None:
+    """One event, as the first version wrote it."""
+    body = canonical(body_of(SPOKEN[-1])).decode()
+    body_hash = hash_of_body("00", body.encode())
+    fields = ("T1", 1, "", "", "2026-03-01T12:00:00.000000Z", "agent", "SurfaceShown", body_hash, GENESIS)
+    db.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*fields, hash_of_event(*fields)))
+    db.execute("INSERT INTO event_bodies VALUES ('T1', 1, '00', ?)", (body,))

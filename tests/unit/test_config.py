@@ -49,6 +49,27 @@ def test_a_slack_url_ends_in_a_slash() -> None:
     assert settings(SLACK_API_URL="http://127.0.0.1:9/api").slack_api_url == "http://127.0.0.1:9/api/"
 
 
+def test_anchors_are_places_each_once_and_a_branch_is_no_option() -> None:
+    given = settings(AGENT_ANCHORS="slack:#audit, file:/mnt/worm/a.jsonl,git:/srv/audit.git#log/prod, slack:#audit,")
+    assert given.anchors == ("slack:#audit", "file:/mnt/worm/a.jsonl", "git:/srv/audit.git#log/prod")
+    assert settings().anchors == ()
+    for wrong in (
+        "/mnt/worm/a.jsonl",
+        "s3:bucket",
+        "git:/srv/audit.git",
+        "git:/srv/audit.git#-f",
+        "git:/a#b;c",
+        "file:",
+    ):
+        with pytest.raises(SettingsError, match="is no place"):
+            settings(AGENT_ANCHORS=wrong)
+
+
+def test_the_signing_key_stands_beside_the_database_unless_it_is_named() -> None:
+    assert settings(AGENT_DATABASE="/var/lib/agent.db").signing_key == Path("/var/lib/agent.db.key")
+    assert settings(AGENT_SIGNING_KEY="/run/keys/agent.pem").signing_key == Path("/run/keys/agent.pem")
+
+
 def test_a_key_makes_the_model_openai_and_openai_needs_a_key() -> None:
     assert settings(OPENAI_API_KEY="sk-x").model == "openai"
     assert settings(OPENAI_API_KEY="sk-x", AGENT_MODEL="rules").model == "rules"

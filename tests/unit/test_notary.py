@@ -32,7 +32,7 @@ OTHER = Ed25519PrivateKey.from_private_bytes(b"o" * 32)
 @asynccontextmanager
 async def at_work(path: Path, *places: Place, every: int = 500, keys: Keys = KEYS) -> AsyncIterator[Desk]:
     async with open_journal(path / "agent.db", "T1", clock=Clock()) as journal:
-        notary = Notary(journal, keys, places, every=every)
+        notary = Notary(journal, keys, places, every=every, retry_s=0.01)
         with journal.subscribe() as events:
             await notary.start()
             desk = Desk(journal, notary, aiter(events))
@@ -250,6 +250,17 @@ async def test_a_place_that_fails_is_recorded_once_per_reason_and_asked_again(tm
     assert verify(tmp_path / "agent.db").ok
 
 
+async def test_a_place_is_asked_again_also_where_nothing_new_is_recorded(tmp_path: Path) -> None:
+    place = Moody("the disk is gone")
+    async with at_work(tmp_path, place, every=1) as desk:
+        await desk.journal.append(alert())
+        await desk.until(AnchorFailed)
+        place.reason = ""
+        written = await desk.until(AnchorWritten)
+        assert await desk.sizes() == [1]
+    assert (written.event, place.held) == (AnchorWritten(place.name, 1, "1"), [1])
+
+
 async def test_a_failing_place_does_not_hold_up_another(tmp_path: Path) -> None:
     name = f"file:{tmp_path}/anchors.jsonl"
     async with at_work(tmp_path, Moody("no"), FilePlace(name), every=1) as desk:
@@ -265,6 +276,7 @@ async def test_a_place_that_was_away_gets_the_newest_after_a_restart(tmp_path: P
     place = Moody()
     async with at_work(tmp_path, place, every=1) as desk:
         await desk.until(AnchorWritten)
+        assert await desk.sizes() == [1]  # which is no reason for another
     assert place.held == [1]
 
 
