@@ -94,6 +94,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "ack": ack,
     "gate": gate,
     "journal": journal,
+    "audit": own("audit", 3),
     "kubernetes_list": kubernetes_list,
     "start": own("start", 3),
     "roi": own("roi", 3),
