@@ -84,12 +84,34 @@ _KINDS = {
     "cronjob": "CronJob",
     "job_name": "Job",
 }
+_OBJECTS = {
+    "replicaset": "ReplicaSet",
+    "horizontalpodautoscaler": "HorizontalPodAutoscaler",
+    "hpa": "HorizontalPodAutoscaler",
+    "poddisruptionbudget": "PodDisruptionBudget",
+    "persistentvolumeclaim": "PersistentVolumeClaim",
+    "resourcequota": "ResourceQuota",
+    "networkpolicy": "NetworkPolicy",
+    "ingress": "Ingress",
+    "gateway": "Gateway",
+    "httproute": "HTTPRoute",
+    "configmap": "ConfigMap",
+    "certificate": "Certificate",
+}
+"""Labels of kube-state-metrics and its kin. They come before `pod`, which may only be the exporter's own."""
+
+_CLUSTER_WIDE = {
+    "persistentvolume": "PersistentVolume",
+    "validatingwebhookconfiguration": "ValidatingWebhookConfiguration",
+    "mutatingwebhookconfiguration": "MutatingWebhookConfiguration",
+}
 _SAFE = "bcdfghjklmnpqrstvwxz2456789"  # the alphabet of Kubernetes' generated suffixes (apimachinery util/rand)
 _POD_OF_DEPLOYMENT = re.compile(rf"^(?P<name>.+)-[{_SAFE}]{{6,10}}-[{_SAFE}]{{5}}$")
 
 
 def target_of(labels: Mapping[str, Any], environment: str) -> Target:
-    """The Kubernetes thing that an alert's labels name: a workload, else the workload behind a pod, else pod or node.
+    """The Kubernetes thing that an alert's labels name: a workload, else another object, the workload behind a
+    pod, the pod, the node or a Service.
 
     Prometheus' own `job` label names a scrape job, not a Kubernetes one, so only `job_name` counts.
     """
@@ -97,6 +119,8 @@ def target_of(labels: Mapping[str, Any], environment: str) -> Target:
     for label, kind in _KINDS.items():
         if labels.get(label):
             return Target("kubernetes", environment, namespace, kind, str(labels[label]))
+    if found := _object(labels, environment, namespace):
+        return found
     pod = str(labels.get("pod") or "")
     if pod:
         match = _POD_OF_DEPLOYMENT.match(pod)
@@ -108,6 +132,18 @@ def target_of(labels: Mapping[str, Any], environment: str) -> Target:
     if namespace and service:
         return Target("kubernetes", environment, namespace, "Service", service)
     return Target("kubernetes" if namespace else "", environment, namespace, "", "")
+
+
+def _object(labels: Mapping[str, Any], environment: str, namespace: str) -> Target | None:
+    for label, kind in _OBJECTS.items() if namespace else ():
+        if labels.get(label):
+            return Target("kubernetes", environment, namespace, kind, str(labels[label]))
+    if namespace and labels.get("issuer_name") and labels.get("name"):  # cert-manager calls its certificates so
+        return Target("kubernetes", environment, namespace, "Certificate", str(labels["name"]))
+    for label, kind in _CLUSTER_WIDE.items():
+        if labels.get(label):
+            return Target("kubernetes", environment, "", kind, str(labels[label]))
+    return None
 
 
 def correlate(alert: Alert, open_incidents: Iterable[Incident]) -> Incident | None:

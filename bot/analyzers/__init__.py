@@ -9,19 +9,34 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
+from bot.analyzers.around import surroundings
+from bot.analyzers.autoscalers import analyze_autoscalers
+from bot.analyzers.certificates import analyze_certificates
+from bot.analyzers.configuration import analyze_configuration
+from bot.analyzers.creation import analyze_creation
 from bot.analyzers.deployments import analyze_deployments
+from bot.analyzers.drift import analyze_drift
 from bot.analyzers.fields import short
 from bot.analyzers.findings import claims, finding
+from bot.analyzers.gateways import analyze_gateways
+from bot.analyzers.ingresses import analyze_ingresses
 from bot.analyzers.jobs import analyze_jobs
 from bot.analyzers.known import analyze_known, recall
+from bot.analyzers.limits import analyze_limits
 from bot.analyzers.measured import analyze_measured, measure
+from bot.analyzers.network import analyze_network
 from bot.analyzers.nodes import analyze_nodes
+from bot.analyzers.objects import look_at
 from bot.analyzers.pipelines import analyze_pipelines
 from bot.analyzers.pods import analyze_pods
+from bot.analyzers.probes import analyze_probes
 from bot.analyzers.reading import Read, Reading
 from bot.analyzers.scene import Scene, look
+from bot.analyzers.scheduling import analyze_scheduling
 from bot.analyzers.services import analyze_services
+from bot.analyzers.storage import analyze_storage
 from bot.analyzers.target import target_from_text
+from bot.analyzers.webhooks import analyze_webhooks
 from domain.actions import Target
 from domain.alerts import Alert
 from domain.diagnosis import Confidence, Finding
@@ -31,6 +46,19 @@ __all__ = ["ANALYZERS", "Read", "Reading", "analyze", "findings_of", "target_fro
 ANALYZERS: tuple[Callable[[Scene], tuple[Finding, ...]], ...] = (
     analyze_deployments,
     analyze_pods,
+    analyze_creation,
+    analyze_configuration,
+    analyze_scheduling,
+    analyze_storage,
+    analyze_probes,
+    analyze_network,
+    analyze_drift,
+    analyze_webhooks,
+    analyze_autoscalers,
+    analyze_ingresses,
+    analyze_gateways,
+    analyze_certificates,
+    analyze_limits,
     analyze_services,
     analyze_nodes,
     analyze_jobs,
@@ -47,10 +75,16 @@ async def analyze(
     the tools that there are: of those that are not set up, such as runbooks or Prometheus, nothing is said.
     """
     scenes, known, measured = await asyncio.gather(
-        look(target, alert, read), recall(target, alert, read, offered), measure(alert, read, offered)
+        _seen(target, alert, read), recall(target, alert, read, offered), measure(alert, read, offered)
     )
     more = (*analyze_known(known, target), *analyze_measured(measured, alert, target))
     return findings_of(scenes, (*more, *unread(target, measured.readings())))
+
+
+async def _seen(target: Target, alert: Alert | None, read: Read) -> tuple[Scene, ...]:
+    """The scenes of a target, each with what its symptoms ask for."""
+    scenes = await look(target, alert, read) or await look_at(target, alert, read)
+    return tuple(await asyncio.gather(*(surroundings(scene, read) for scene in scenes)))
 
 
 def findings_of(scenes: Iterable[Scene], more: Iterable[Finding] = ()) -> tuple[Finding, ...]:

@@ -42,3 +42,17 @@ def raised(limit: int) -> int:
     wanted = math.ceil(limit * 3 / 2)
     step = next((step for below, step in _STEPS if wanted <= below), 1024 * _MI)
     return math.ceil(wanted / step) * step
+
+
+def parse_amount(quantity: str) -> float | None:
+    """Any quantity in its base unit: `500m` is 0.5, `2` is 2, `1Gi` its bytes; None for what is none."""
+    found = quantity.strip()
+    if found.endswith("m") and found[:-1].isdigit():
+        return int(found[:-1]) / 1000
+    if found in ("0", "0.0"):
+        return 0.0
+    match = re.fullmatch(r"\d{1,9}\.\d{1,9}", found)
+    if match:
+        return float(found)
+    size = parse_memory(found)
+    return None if size is None else float(size)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -11,13 +11,12 @@ from typing import Any
 
 from bot.analyzers.fields import at, labels, name_of, owner_of, text, when
 from bot.analyzers.problems import BACK_OFF, RESTARTED, Problem, Trouble, last_crash, problems_of
-from bot.analyzers.reading import NOTHING, Read, Reading, objects
+from bot.analyzers.reading import NOTHING, Read, Reading, events_of, get, listing, objects, together
 from bot.analyzers.workloads import complete, counts_of, selector_text, selects
 from domain.actions import Target
 from domain.alerts import Alert
 
 LOG_LINES = 30
-LIST = 200
 BUILDS = 20
 CLOSE_LOOKS = 3
 """How many pods get their logs and events read: one for each kind of problem, worst first."""
@@ -45,6 +44,12 @@ class Scene:
     logs: Mapping[tuple[str, str], Reading] = field(default_factory=dict)
     events: Mapping[str, Reading] = field(default_factory=dict)
     nodes: Mapping[str, Reading] = field(default_factory=dict)
+    around: Mapping[str, Reading] = field(default_factory=dict)
+    """What stands around the target: lists by kind (`ResourceQuota`), single objects by kind and name (`Service/db`)."""
+
+    def near(self, kind: str) -> Reading:
+        """A read of what stands around, NOTHING where it was not made."""
+        return self.around.get(kind, NOTHING)
 
     @cached_property
     def own_pods(self) -> list[Mapping[str, Any]]:
@@ -76,6 +81,8 @@ class Scene:
             *((f"the logs of {pod}/{container}", reading) for (pod, container), reading in self.logs.items()),
             *((f"the events of {about}", reading) for about, reading in self.events.items()),
             *((f"Node {node}", reading) for node, reading in self.nodes.items()),
+            # that something beside the target does not exist is an answer
+            *((_called(what), reading) for what, reading in self.around.items() if not reading.absent),
         )
         return tuple((what, reading) for what, reading in (*main, *close) if reading is not NOTHING)
 
@@ -113,26 +120,26 @@ async def _jenkins(target: Target, alert: Alert | None, read: Read) -> Scene:
         read("jenkins_build", {"job": job, "number": number}),
         read("jenkins_builds", {"job": job, "limit": BUILDS, "failed_tests": True}),
     )
-    return _timed(Scene(target, alert, build=build, builds=builds))
+    return timed(Scene(target, alert, build=build, builds=builds))
 
 
 async def _workload(target: Target, alert: Alert | None, read: Read) -> Scene:
     wants_history = target.kind == "Deployment"
     workload, history = await asyncio.gather(
-        _get(read, target.kind, target.namespace, target.name),
+        get(read, target.kind, target.namespace, target.name),
         read("kubernetes_rollout_history", {"namespace": target.namespace, "name": target.name})
         if wants_history
         else _nothing(),
     )
     if not workload.ok:
         return Scene(target, alert, workload=workload)
-    pods = await _list(read, "Pod", target.namespace, selector_text(workload.data))
+    pods = await listing(read, "Pod", target.namespace, selector_text(workload.data))
     return await _closer(Scene(target, alert, workload=workload, history=history, pods=pods), read)
 
 
 async def _pod(target: Target, alert: Alert | None, read: Read) -> tuple[Scene, ...]:
     pod, events = await asyncio.gather(
-        _get(read, "Pod", target.namespace, target.name), _events(read, target.namespace, "Pod", target.name)
+        get(read, "Pod", target.namespace, target.name), events_of(read, target.namespace, "Pod", target.name)
     )
     kind, owner = owner_of(pod.data)
     template_hash = labels(pod.data, "metadata", "labels").get("pod-template-hash", "")
@@ -146,7 +153,7 @@ async def _pod(target: Target, alert: Alert | None, read: Read) -> tuple[Scene, 
 
 
 async def _service(target: Target, alert: Alert | None, read: Read) -> tuple[Scene, ...]:
-    service = await _get(read, "Service", target.namespace, target.name)
+    service = await get(read, "Service", target.namespace, target.name)
     if not service.ok:  # an alert's `service` label is often the application's name, not a Service's
         scene = await _workload(replace(target, kind="Deployment"), alert, read)
         return (scene,) if scene.workload.ok else (Scene(target, alert, service=service),)
@@ -154,41 +161,39 @@ async def _service(target: Target, alert: Alert | None, read: Read) -> tuple[Sce
     if not selector:
         return (Scene(target, alert, service=service),)
     pods, siblings = await asyncio.gather(
-        _list(read, "Pod", target.namespace, selector), _list(read, "Deployment", target.namespace, "")
+        listing(read, "Pod", target.namespace, selector), listing(read, "Deployment", target.namespace, "")
     )
     scene = Scene(target, alert, service=service, pods=pods, siblings=siblings)
     behind = [item for item in objects(siblings) if selects(labels(service.data, "spec", "selector"), item)]
     if len(behind) != 1:
         return (await _closer(scene, read),)
     deployment = replace(target, kind="Deployment", name=name_of(behind[0]))
-    return (_timed(scene), await _workload(deployment, alert, read))
+    return (timed(scene), await _workload(deployment, alert, read))
 
 
 async def _node(target: Target, alert: Alert | None, read: Read) -> Scene:
     node, events = await asyncio.gather(
-        _get(read, "Node", "", target.name),
+        get(read, "Node", "", target.name),
         # events about cluster-wide objects are kept in the namespace `default`
-        _events(read, "default", "Node", target.name),
+        events_of(read, "default", "Node", target.name),
     )
-    return _timed(Scene(target, alert, node=node, events={target.name: events}))
+    return timed(Scene(target, alert, node=node, events={target.name: events}))
 
 
 async def _job(target: Target, alert: Alert | None, read: Read) -> Scene:
     job, pods = await asyncio.gather(
-        _get(read, "Job", target.namespace, target.name),
-        _list(read, "Pod", target.namespace, f"{_JOB_LABEL}={target.name}"),
+        get(read, "Job", target.namespace, target.name),
+        listing(read, "Pod", target.namespace, f"{_JOB_LABEL}={target.name}"),
     )
     return await _closer(Scene(target, alert, jobs=_as_list(job), pods=pods), read)
 
 
 async def _cron_job(target: Target, alert: Alert | None, read: Read) -> tuple[Scene, ...]:
     cron_job, jobs = await asyncio.gather(
-        _get(read, "CronJob", target.namespace, target.name), _list(read, "Job", target.namespace, "")
+        get(read, "CronJob", target.namespace, target.name), listing(read, "Job", target.namespace, "")
     )
     own = [job for job in objects(jobs) if owner_of(job) == ("CronJob", target.name)]
-    scene = _timed(
-        Scene(target, alert, workload=cron_job, jobs=replace(jobs, data={"items": own}) if jobs.ok else jobs)
-    )
+    scene = timed(Scene(target, alert, workload=cron_job, jobs=replace(jobs, data={"items": own}) if jobs.ok else jobs))
     latest = max(own, key=lambda job: text(job, "metadata", "creationTimestamp"), default=None)
     if latest is None or not name_of(latest):
         return (scene,)
@@ -197,7 +202,7 @@ async def _cron_job(target: Target, alert: Alert | None, read: Read) -> tuple[Sc
 
 async def _namespace(target: Target, alert: Alert | None, read: Read) -> tuple[Scene, ...]:
     kinds = ("Deployment", "StatefulSet", "DaemonSet")
-    found = await asyncio.gather(*(_list(read, kind, target.namespace, "") for kind in kinds))
+    found = await asyncio.gather(*(listing(read, kind, target.namespace, "") for kind in kinds))
     incomplete = [
         replace(target, kind=kind, name=name_of(item))
         for kind, listed in zip(kinds, found, strict=True)
@@ -205,12 +210,12 @@ async def _namespace(target: Target, alert: Alert | None, read: Read) -> tuple[S
         if name_of(item) and counts_of(item).ready < counts_of(item).desired
     ]
     scenes = await asyncio.gather(*(_workload(each, alert, read) for each in incomplete[:CLOSE_LOOKS]))
-    return (*(_timed(Scene(target, alert, siblings=listed)) for listed in found), *scenes)
+    return (*(timed(Scene(target, alert, siblings=listed)) for listed in found), *scenes)
 
 
 async def _closer(scene: Scene, read: Read) -> Scene:
     """Logs, events and nodes of the pods with problems: one pod for each kind of problem."""
-    scene = _timed(scene)
+    scene = timed(scene)
     worst: dict[tuple[Trouble, str], Problem] = {}
     for problem in sorted(scene.problems, key=lambda found: -found.restarts):
         worst.setdefault((problem.trouble, problem.container), problem)
@@ -226,9 +231,9 @@ async def _closer(scene: Scene, read: Read) -> Scene:
         ran = {(crash.pod, crash.container): Problem(Trouble.CRASH, crash.pod, crash.container, reason=RESTARTED)}
     nodes = sorted({p.node for p in chosen if p.node and _blames_node(p)})
     events, logs, seen = await asyncio.gather(
-        _all(_events(read, scene.target.namespace, "Pod", name) for name in about),
-        _all(_logs(read, scene.target.namespace, problem) for problem in ran.values()),
-        _all(_get(read, "Node", "", name) for name in nodes),
+        together(events_of(read, scene.target.namespace, "Pod", name) for name in about),
+        together(_logs(read, scene.target.namespace, problem) for problem in ran.values()),
+        together(get(read, "Node", "", name) for name in nodes),
     )
     scene = replace(
         scene,
@@ -236,7 +241,7 @@ async def _closer(scene: Scene, read: Read) -> Scene:
         logs=dict(zip(ran, logs, strict=True)),
         nodes=dict(zip(nodes, seen, strict=True)),
     )
-    return _timed(scene)
+    return timed(scene)
 
 
 def _blames_node(problem: Problem) -> bool:
@@ -267,7 +272,12 @@ def _owned(pod: Mapping[str, Any], target: Target) -> bool:
     return kind == "ReplicaSet" and name == f"{target.name}-{template_hash}"
 
 
-def _timed(scene: Scene) -> Scene:
+def _called(what: str) -> str:
+    kind, _, name = what.partition("/")
+    return f"{kind} {name}" if name else f"the objects of kind {kind}"
+
+
+def timed(scene: Scene) -> Scene:
     """The scene with its time: when the pods were read, else the latest read. A clock would make a replay differ."""
     made = [moment for _, reading in scene.readings() if (moment := when(reading.data, "read_at"))]
     return replace(scene, now=when(scene.pods.data, "read_at") or max(made, default=None))
@@ -277,23 +287,5 @@ def _as_list(reading: Reading) -> Reading:
     return replace(reading, data={"items": [reading.data]}) if reading.ok else reading
 
 
-async def _all(reads: Iterable[Any]) -> list[Reading]:
-    return list(await asyncio.gather(*reads))
-
-
 async def _nothing() -> Reading:
     return NOTHING
-
-
-async def _get(read: Read, kind: str, namespace: str, name: str) -> Reading:
-    arguments = {"kind": kind, "name": name} | ({"namespace": namespace} if namespace else {})
-    return await read("kubernetes_get", arguments)
-
-
-async def _list(read: Read, kind: str, namespace: str, selector: str) -> Reading:
-    arguments = {"kind": kind, "namespace": namespace, "limit": LIST}
-    return await read("kubernetes_list", arguments | ({"label_selector": selector} if selector else {}))
-
-
-async def _events(read: Read, namespace: str, kind: str, name: str) -> Reading:
-    return await read("kubernetes_events", {"namespace": namespace, "kind": kind, "name": name})

@@ -14,7 +14,19 @@ _KINDS = {
     "deployment": "Deployment", "deployments": "Deployment", "deploy": "Deployment", "statefulset": "StatefulSet",
     "sts": "StatefulSet", "daemonset": "DaemonSet", "ds": "DaemonSet", "pod": "Pod", "pods": "Pod", "po": "Pod",
     "service": "Service", "svc": "Service", "node": "Node", "no": "Node", "job": "Job", "cronjob": "CronJob",
+    "replicaset": "ReplicaSet", "ingress": "Ingress", "ing": "Ingress", "pvc": "PersistentVolumeClaim",
+    "persistentvolumeclaim": "PersistentVolumeClaim", "claim": "PersistentVolumeClaim", "pv": "PersistentVolume",
+    "persistentvolume": "PersistentVolume", "hpa": "HorizontalPodAutoscaler", "autoscaler": "HorizontalPodAutoscaler",
+    "horizontalpodautoscaler": "HorizontalPodAutoscaler", "pdb": "PodDisruptionBudget",
+    "poddisruptionbudget": "PodDisruptionBudget", "networkpolicy": "NetworkPolicy", "netpol": "NetworkPolicy",
+    "configmap": "ConfigMap", "cm": "ConfigMap", "quota": "ResourceQuota", "resourcequota": "ResourceQuota",
+    "gateway": "Gateway", "httproute": "HTTPRoute", "certificate": "Certificate", "cert": "Certificate",
+    "validatingwebhookconfiguration": "ValidatingWebhookConfiguration",
+    "mutatingwebhookconfiguration": "MutatingWebhookConfiguration",
 }  # fmt: skip
+_CLUSTER_WIDE = frozenset(
+    {"Node", "PersistentVolume", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"}
+)
 _SLASHED_KIND = re.compile(rf"(?<![\w/.-])({'|'.join(_KINDS)})/({_NAME})(?![\w/.-]*\w)")
 _SPACED_KIND = re.compile(rf"(?<![\w/.-])({'|'.join(kind for kind in _KINDS if len(kind) > 2)}) `?({_NAME})`?(?![\w/])")
 _SLASHED = re.compile(rf"(?<![\w/.:-])`?({_NAME})/({_NAME})`?(?![\w/-]|\.\w)")
@@ -78,7 +90,7 @@ def _known(said: str, place: str, known: list[Target]) -> Target | None:
 
 
 def _spelled(said: str, kind: str, name: str, place: str) -> Target:
-    if kind == "Node":
+    if kind in _CLUSTER_WIDE:
         return Target("kubernetes", kind=kind, name=name)
     if not place:  # a workload needs a namespace; a namespace alone can be looked through
         return Target()

@@ -9,6 +9,7 @@ from bot.analyzers.findings import finding
 from bot.analyzers.groups import Group, telling
 from bot.analyzers.problems import Trouble, last_crash, restarts
 from bot.analyzers.reading import NOTHING, cite
+from bot.analyzers.refused import refusals_of
 from bot.analyzers.scene import Scene
 from bot.analyzers.workloads import Counts, counts_of
 from domain.diagnosis import Confidence, Evidence, Finding
@@ -42,7 +43,7 @@ def _cited(scene: Scene, excerpt: str = "") -> tuple[Evidence, ...]:
 
 def _cannot_create(scene: Scene) -> Finding | None:
     failure = condition(scene.workload.data, "ReplicaFailure")
-    if text(failure, "status") != "True":
+    if text(failure, "status") != "True" or refusals_of(scene):
         return None
     message = short(text(failure, "message"), 400) or text(failure, "reason")
     return finding(
@@ -99,6 +100,8 @@ def _not_observed(scene: Scene) -> Finding | None:
 
 
 def _scaled_to_zero(scene: Scene) -> Finding:
+    if scene.target.kind == "DaemonSet":
+        return _nowhere(scene)
     return finding(
         "deployment.scaled_to_zero",
         scene.target,
@@ -106,6 +109,18 @@ def _scaled_to_zero(scene: Scene) -> Finding:
         "spec.replicas is 0. Whether that is meant cannot be told from the cluster.",
         [_cited(scene, "0 replicas wanted")],
         next_steps=["Ask who scaled it down; an autoscaler at 0 needs its own look."],
+    )
+
+
+def _nowhere(scene: Scene) -> Finding:
+    return finding(
+        "daemon_set.no_nodes",
+        scene.target,
+        f"DaemonSet {scene.target.name} wants no pod on any node",
+        "desiredNumberScheduled is 0: no node fits its selector, affinity and tolerations. "
+        "Whether that is meant cannot be told.",
+        [_cited(scene, "0 pods wanted")],
+        next_steps=["Compare its nodeSelector and tolerations with the nodes' labels and taints."],
     )
 
 

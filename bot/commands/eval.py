@@ -25,6 +25,7 @@ from bot.agent.world import World
 from bot.config import Settings, load
 from bot.evaluation import Scenario, Verdict, judge, read_folder, table
 from bot.local.cluster import Cluster, Written
+from bot.local.cluster.short import claim, job, node, service, told
 from bot.local.cluster.written import LogKey, ago, workload
 from bot.models.openai import connect
 from bot.models.rules import Rules
@@ -119,6 +120,9 @@ def written(scenario: Scenario) -> Written:
             one = workload(_aged(said))
             objects += one.objects
             logs.update(one.logs)
+        for part, write in _SHORT.items():
+            objects += [write(_aged(said)) for said in world.get(part) or ()]
+        objects += [one for said in world.get("jobs") or () for one in job(_aged(said))]
         objects += [_aged(said) for said in world.get("objects") or ()]
         for key, lines in (world.get("logs") or {}).items():
             namespace, pod, container, *previous = str(key).split("/")
@@ -126,6 +130,14 @@ def written(scenario: Scenario) -> Written:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SettingsError(f"{scenario.name}: world: {error}") from error
     return Written(tuple(objects), logs)
+
+
+_SHORT: Mapping[str, Callable[[Any], dict[str, Any]]] = {
+    "nodes": node,
+    "services": service,
+    "claims": claim,
+    "events": told,
+}
 
 
 def _aged(value: Any) -> Any:

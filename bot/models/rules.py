@@ -34,7 +34,7 @@ _WORDS = {
 WHAT_IT_CAN_DO = (
     "Name a workload and its namespace, such as: why is deployment/checkout in shop crashing?",
     "Or a job of Jenkins: why does jenkins shop/checkout/main fail? Its link will do as well.",
-    "The built-in rules look at Deployments, StatefulSets, DaemonSets, pods, Services, Nodes, Jobs, CronJobs and builds.",
+    "The built-in rules look at workloads, pods, Jobs, Services, Ingresses, claims, autoscalers, quotas, nodes and builds.",
 )
 
 

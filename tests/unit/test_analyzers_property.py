@@ -30,7 +30,12 @@ from tests.unit.kube import (
     terminated,
 )
 
-KINDS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod", "Service", "Node", "Job", "CronJob", "", "Wat")
+KINDS = (
+    "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod", "Service", "Node", "Job", "CronJob", "Ingress",
+    "PersistentVolumeClaim", "PersistentVolume", "HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy",
+    "ConfigMap", "ResourceQuota", "Certificate", "Gateway", "HTTPRoute", "Namespace", "ValidatingWebhookConfiguration",
+    "", "Wat",
+)  # fmt: skip
 
 FIELDS = """
 metadata name namespace labels ownerReferences kind controller deletionTimestamp creationTimestamp finalizers
@@ -40,11 +45,19 @@ reason message conditions type lastTransitionTime containerStatuses initContaine
 running terminated exitCode startedAt finishedAt restartCount ready readyReplicas updatedReplicas observedGeneration
 failed items more read_at lines current good revisions revision images created earlier from_revision changes path
 before after deployment first last pod_template_hash change_cause desiredNumberScheduled numberReady
+taints tolerations key value effect allocatable cpu nodeSelector affinity volumes persistentVolumeClaim claimName
+storageClassName volumeName provisioner rules http paths backend port host tls secretName hosts webhooks clientConfig service
+parentRefs
+backendRefs podSelector egress ingress policyTypes to from limits hard used minReplicas maxReplicas currentReplicas notAfter
+renewalTime disruptionsAllowed expectedPods currentHealthy desiredHealthy imageID readinessProbe httpGet env envFrom serviceName
 """
 WORDS = FIELDS.split()
 VALUES = (
     "True", "False", "Unknown", "Ready", "PodScheduled", "Progressing", "CrashLoopBackOff", "ImagePullBackOff", "OOMKilled",
     "CreateContainerConfigError", "Failed", "Pending", "Running", "Succeeded", "Evicted", "2026-03-10T12:00:00Z", "256Mi",
+    'secret "db" not found', 'pods "x" is forbidden: exceeded quota: q, requested: cpu=1, used: cpu=2, limited: cpu=2',
+    "ReplicaFailure", "FailedCreate", "Bound", "Lost", "Released", "ScalingLimited", "ScalingActive", "Accepted",
+    'failed calling webhook "w": no', "lookup db on 1.1.1.1:53: no such host", "500m", "NoSchedule", "a@sha256:ab",
     "app", "checkout", "checkout-new", "Deployment", "ReplicaSet", "Job", "Unhealthy", "9999-12-31T23:59:59-14:00", "\x00",
 )  # fmt: skip
 
@@ -158,7 +171,7 @@ async def test_a_read_that_was_not_stored_supports_no_claim() -> None:
 
 SOURCE = Path(bot.analyzers.__file__).parent
 DOCS = SOURCE.parent.parent / "docs" / "diagnosis.md"
-CODE = re.compile(r'"((?:deployment|pod|service|node|job|cron_job|build|known|measured|read)\.[a-z_]+)"')
+CODE = re.compile(rf'"((?:{"|".join({code.partition(".")[0] for code in WEIGHTS})})\.[a-z_]+)"')
 
 
 def test_every_code_in_the_source_has_a_weight() -> None:
@@ -171,10 +184,11 @@ def test_every_code_is_documented_and_nothing_else_is() -> None:
     assert sorted(documented) == sorted(WEIGHTS)
 
 
+WELL = (".healthy", ".recovered", ".complete", ".running", ".drift", ".told")
+
+
 def test_causes_weigh_more_than_symptoms_and_health_least() -> None:
-    healthy = [
-        weight for code, weight in WEIGHTS.items() if code.endswith((".healthy", ".recovered", ".complete", ".running"))
-    ]
+    healthy = [weight for code, weight in WEIGHTS.items() if code.endswith(WELL)]
     beside = {CLAIMLESS, *(code for code in WEIGHTS if code.startswith("known."))}
     assert max(healthy) < min(
         weight for code, weight in WEIGHTS.items() if weight not in healthy and code not in beside

@@ -45,8 +45,9 @@ def workload(said: Mapping[str, Any]) -> Written:
     """A workload in short, written out. Raises ValueError for a state that is not known.
 
     Its keys: kind (Deployment), name, namespace (shop), image, replicas, age, limit, request, and `pods`, a list of {count,
-    state, revision, exit, restarts, log, message, reason, age, node, events}. A Deployment may have a `previous` revision:
-    {image, age, cause}. `set` is merged into its spec, `template` into its pods' spec, `container` into their container.
+    state, revision, exit, restarts, log, message, reason, age, node, digest, events}. A Deployment may have a `previous`
+    revision: {image, age, cause}. `set` is merged into its spec, `template` into its pods' spec, `container` into their
+    container; `events` are about the workload itself.
     """
     pods = list(_pods(said))
     objects: list[Obj] = [_owner(said, [pod for pod, _ in pods])]
@@ -61,12 +62,14 @@ def workload(said: Mapping[str, Any]) -> Written:
         key = (pod["metadata"]["namespace"], pod["metadata"]["name"], container)
         if lines:
             logs[(*key, previous)] = lines
+    objects += [event(objects[0], one) for one in said.get("events") or ()]
     for pod, entry in zip((pod for pod, _ in pods), _entries(said), strict=True):
-        objects += [_event(pod, event) for event in entry.get("events") or ()]
+        objects += [event(pod, one) for one in entry.get("events") or ()]
     return Written(tuple(objects), logs)
 
 
-def _event(about: Obj, said: Mapping[str, Any]) -> Obj:
+def event(about: Obj, said: Mapping[str, Any]) -> Obj:
+    """An event about an object: {reason, message, type (Warning), count, since, age}."""
     meta = about["metadata"]
     reason = str(said["reason"])
     return {
@@ -276,7 +279,7 @@ def _status(
     own: Obj = {
         "name": container["name"],
         "image": container["image"],
-        "imageID": f"{container['image'].split(':')[0]}@sha256:{'ab' * 32}",
+        "imageID": f"{container['image'].split(':')[0]}@sha256:{str(entry.get('digest', 'ab')) * 32}",
         "ready": ready,
         "restartCount": int(entry.get("restarts", 0)),
         "state": state,
