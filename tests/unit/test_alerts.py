@@ -79,6 +79,15 @@ def test_a_number_as_a_label_is_its_text() -> None:
         ({"pod": "db-0"}, "Pod", "db-0"),
         ({"pod": "cart-7d4b9c6f5-aeiou"}, "Pod", "cart-7d4b9c6f5-aeiou"),  # no such suffix is ever generated
         ({"app": "cart"}, "Service", "cart"),
+        ({"horizontalpodautoscaler": "cart", "pod": "kube-state-metrics-0"}, "HorizontalPodAutoscaler", "cart"),
+        ({"poddisruptionbudget": "cart"}, "PodDisruptionBudget", "cart"),
+        ({"persistentvolumeclaim": "data", "node": "node-a"}, "PersistentVolumeClaim", "data"),
+        ({"resourcequota": "team", "resource": "pods"}, "ResourceQuota", "team"),
+        ({"ingress": "web", "service": "ingress-nginx"}, "Ingress", "web"),
+        ({"networkpolicy": "deny"}, "NetworkPolicy", "deny"),
+        ({"httproute": "web", "gateway": ""}, "HTTPRoute", "web"),
+        ({"name": "web-tls", "issuer_name": "letsencrypt"}, "Certificate", "web-tls"),
+        ({"deployment": "cart", "configmap": "settings"}, "Deployment", "cart"),
         ({"pod": "", "service": "cart"}, "Service", "cart"),
         ({}, "", ""),
     ],
@@ -92,6 +101,19 @@ def test_a_node_is_in_no_namespace() -> None:
     assert target_of({"node": "node-a", "namespace": "monitoring"}, "production") == Target(
         "kubernetes", "production", "", "Node", "node-a"
     )
+
+
+@pytest.mark.parametrize(
+    ("label", "kind"),
+    [
+        ("persistentvolume", "PersistentVolume"),
+        ("validatingwebhookconfiguration", "ValidatingWebhookConfiguration"),
+        ("mutatingwebhookconfiguration", "MutatingWebhookConfiguration"),
+    ],
+)
+def test_what_belongs_to_the_cluster_is_in_no_namespace(label: str, kind: str) -> None:
+    target = target_of({label: "x", "namespace": "monitoring", "pod": "kube-state-metrics-0"}, "production")
+    assert target == Target("kubernetes", "production", "", kind, "x")
 
 
 def test_exported_namespace_counts_where_there_is_no_other() -> None:

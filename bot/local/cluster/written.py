@@ -22,6 +22,7 @@ LogKey = tuple[str, str, str, bool]
 _AGE = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _HASHES = ("6f7c9d4b8d", "5b8f7c6d9f")
+_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _SUFFIXES = ("x2x4q", "b7k2m", "zq8wv", "h5n9t", "c4d6f", "j8l2p", "r9s3v", "w6x7z")
 
 
@@ -66,6 +67,12 @@ def workload(said: Mapping[str, Any]) -> Written:
     for pod, entry in zip((pod for pod, _ in pods), _entries(said), strict=True):
         objects += [event(pod, one) for one in entry.get("events") or ()]
     return Written(tuple(objects), logs)
+
+
+def _suffix(index: int) -> str:
+    if index < len(_SUFFIXES):
+        return _SUFFIXES[index]
+    return "".join(_ALPHABET[index // len(_ALPHABET) ** place % len(_ALPHABET)] for place in range(5))
 
 
 def event(about: Obj, said: Mapping[str, Any]) -> Obj:
@@ -213,10 +220,10 @@ def _pods(said: Mapping[str, Any]) -> Iterator[tuple[Obj, tuple[str, ...]]]:
         if kind == "Deployment":
             labels |= {"pod-template-hash": _hash(revision)}
             owner = {"kind": "ReplicaSet", "name": f"{name}-{_hash(revision)}"}
-            pod_name = f"{name}-{_hash(revision)}-{_SUFFIXES[index % len(_SUFFIXES)]}"
+            pod_name = f"{name}-{_hash(revision)}-{_suffix(index)}"
         else:
             owner = {"kind": kind, "name": name}
-            pod_name = f"{name}-{index}" if kind == "StatefulSet" else f"{name}-{_SUFFIXES[index % len(_SUFFIXES)]}"
+            pod_name = f"{name}-{index}" if kind == "StatefulSet" else f"{name}-{_suffix(index)}"
         image = (said.get("previous") or {}) if revision == "previous" else {}
         yield _pod({**said, **image}, entry, pod_name, labels, owner), tuple(map(str, entry.get("log") or ()))
 
