@@ -5,9 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from domain.codec import timestamp
+from domain.codec import moment, timestamp
 from domain.events import KINDS, Envelope
 from storage.views import ENVELOPE, envelope
 
@@ -34,6 +34,7 @@ _RELATED = (
 """What other runs of the same incident left: open questions, a no that stands, failures."""
 
 _FROM = "FROM events AS e JOIN event_bodies AS b USING (workspace, seq) WHERE e.workspace = ?"
+_HOUR = timedelta(hours=1)
 _OWN = f"SELECT {ENVELOPE}, b.salt {_FROM} AND e.run_id = ? AND e.run_id <> ''"
 _OTHERS = f"SELECT {ENVELOPE} {_FROM}"
 # where a change was denied and the incident was still open, the no stood while the run went on
@@ -42,6 +43,8 @@ _INCIDENTS = (
     " SELECT a.incident_id FROM approvals AS a JOIN incidents AS i ON i.workspace = a.workspace AND i.id = a.incident_id"
     " WHERE a.workspace = ?1 AND a.state = 'denied' AND a.seq < ?3 AND coalesce(i.resolved_at, '9') >= ?4"
 )
+# what had failed within the hour counts against the breakers, whoever did it
+_FAILED = "SELECT DISTINCT run_id FROM executions WHERE workspace = ? AND bad_at >= ? AND bad_seq < ? AND run_id <> ?"
 
 
 @dataclass(frozen=True)
@@ -75,12 +78,15 @@ def record_of(db: sqlite3.Connection, workspace: str, run_id: str) -> RunRecord 
 
 def _around(db: sqlite3.Connection, workspace: str, run_id: str, last: int, began: str) -> list[Envelope]:
     incidents = [str(each) for (each,) in db.execute(_INCIDENTS, (workspace, run_id, last, began))]
+    within = timestamp(moment(began) - _HOUR)
+    failed = [str(each) for (each,) in db.execute(_FAILED, (workspace, within, last, run_id))]
     of_agent = f"{_OTHERS} AND e.kind IN ({_marks(_AGENT)}) AND e.seq < ?"
-    of_others = f"{_OTHERS} AND e.incident_id IN ({_marks(incidents)}) AND e.kind IN ({_marks(_RELATED)})"
+    related = f"(e.incident_id IN ({_marks(incidents)}) OR e.run_id IN ({_marks(failed)}))"
+    of_others = f"{_OTHERS} AND {related} AND e.kind IN ({_marks(_RELATED)})"
     rows = [
         *db.execute(of_agent, (workspace, *_AGENT, last)).fetchall(),
         *db.execute(
-            f"{of_others} AND e.run_id <> ? AND e.seq < ?", (workspace, *incidents, *_RELATED, run_id, last)
+            f"{of_others} AND e.run_id <> ? AND e.seq < ?", (workspace, *incidents, *failed, *_RELATED, run_id, last)
         ).fetchall(),
     ]
     return [envelope(tuple(row)) for row in sorted(rows, key=lambda row: int(row[0]))]

@@ -23,6 +23,7 @@ from policies import approvers, budget
 from policies.asking import too_many_questions
 
 UNREACHABLE = "the target could not be looked at again: "
+MOVED = "the target changed since the card was shown"
 OBSERVING = "the agent is in observe mode and cannot execute"
 MAX_BATCH = 20
 MAX_IN_BATCH = 400
@@ -211,7 +212,7 @@ def _moved(request: ApprovalRequest, action: Action, decision: Decision) -> str:
     if decision.policy_hash != request.decision.policy_hash:
         return "the policy changed since the card was shown"
     if digest(action, decision.policy_hash) != request.digest:
-        return "the target changed since the card was shown"
+        return MOVED
     if decision.terms is not None and decision.terms != request.terms:
         return f"policy asks under other terms by now (rule {decision.rule})"
     return ""

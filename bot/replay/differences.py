@@ -98,12 +98,19 @@ def _of_calls(then: Trace, now: Trace) -> Iterator[Difference]:
     for key in dict.fromkeys((*then.calls, *now.calls)):
         before, after = then.calls.get(key), now.calls.get(key)
         about = name_of(key[0], key[1])
+        if before is not None and _was_next(before, then.run):
+            continue
         if before is not None and after is not None:
             yield from _of_call(about, before, after)
         else:
             one = before or after
             kind = "proposal" if one is not None and one.change else "call"
             yield Difference(kind, about, _state(before), _state(after))
+
+
+def _was_next(traced: Traced, run: Run) -> bool:
+    """A call of a run that still goes on, which nobody had looked at yet."""
+    return run.outcome is None and not traced.decisions and traced.call.result is None
 
 
 def _of_call(about: str, before: Traced, after: Traced) -> Iterator[Difference]:

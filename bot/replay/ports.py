@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from bot.agent.step import is_write
+from bot.models.recorded import RecordingEnds
 from bot.replay.recording import Change, Keys, Recording, proofs_of, system_of
-from bot.replay.reel import NO_OUTPUT, Reel
+from bot.replay.reel import ENDS, NO_OUTPUT, Reel
 from domain.actions import Action, Effect
 from domain.alerts import Incident
 from domain.authority import BreakGlass
@@ -97,8 +98,10 @@ class RecordedWrite(_Described):
     async def execute(self, action: Action, key: str) -> str:
         """What the call came to. Raises as it did then, and ToolError where it was never made."""
         change = self.reel.execution(self._key(action))
-        if change is None or change.finished is None:
+        if change is None:
             raise ToolError(NO_OUTPUT)
+        if change.finished is None:
+            raise RecordingEnds(ENDS)
         await self.reel.reach(change.finished_at)
         outcome, detail = change.finished.outcome, change.finished.detail
         if outcome is ExecutionOutcome.UNKNOWN or (change.probed is not None and change.probed.detail == detail):
@@ -116,7 +119,7 @@ class RecordedWrite(_Described):
         """The checks as they stood at their end: waiting longer changes nothing."""
         change = self._change(action)
         if change is None or change.verified is None:
-            self.reel.unanswerable.append(self._key(action))
+            self.reel.lacks(self._key(action))
             return Probe((Check(NO_OUTPUT, passed=False),), settled=True)
         await self.reel.reach(change.verified_at)
         return Probe(change.verified.checks, settled=True)

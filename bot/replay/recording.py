@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from bot.agent.approve import OBSERVING, UNREACHABLE
+from bot.agent.approve import MOVED, OBSERVING, UNREACHABLE
 from bot.agent.step import is_write, parse_arguments
 from bot.models.recorded import Turn
 from domain import events
 from domain.actions import Action, Effect, Mode
 from domain.canonical import canonical, plain
 from domain.decisions import AGENT, ApprovalRequest, ApprovalState
-from domain.errors import BadInput
+from domain.errors import BadInput, JournalError
 from domain.events import Envelope
 from domain.fold import after, fold
 from domain.ports import Preview, Tool
@@ -32,10 +32,11 @@ _INPUTS = (
     events.ApprovalClosed,
     events.ApprovalReminded,
     events.ApprovalEscalated,
-    events.ExecutionStarted,
     events.RunFinished,
 )
-"""What moves a waiting run: what people and the clock did, and moments at which the agent moved by itself."""
+"""What moves a waiting run, where somebody else than the agent did it: people, or the clock."""
+_GIVEN_UP = (events.ExecutionFinished, events.RunFinished)
+"""What the service records of a run that a surprise ended."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ class Recording:
     """One run's record by what is asked of it.
 
     `first` is what was recorded before the agent began, `before` what others recorded before that, `during` what they
-    recorded while it went on; `inputs` are this run's own events that a waiting run goes on after.
+    recorded while it went on; `inputs` are this run's own events that a waiting run goes on after; `given_up` is what the
+    service recorded where a surprise ended the run.
     """
 
     run: Run
@@ -93,6 +95,7 @@ class Recording:
     during: tuple[Envelope, ...]
     record: RunRecord
     inputs: tuple[Envelope, ...] = ()
+    given_up: tuple[Envelope, ...] = ()
     turns: list[Turn] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
     hashes: list[str] = field(default_factory=list)
@@ -114,6 +117,17 @@ class Recording:
     def own(self) -> tuple[Envelope, ...]:
         """The run's own events."""
         return self.record.own
+
+    def following(self, after: Envelope) -> Envelope | None:
+        """What happened next in the run: what the agent did, or what it goes on after. A refused vote is neither."""
+        return next(
+            (
+                each
+                for each in self.own
+                if each.seq > after.seq and (_by_agent(each) or isinstance(each.event, _INPUTS))
+            ),
+            None,
+        )
 
     @property
     def spec(self) -> RunSpec:
@@ -173,10 +187,10 @@ class Keys:
 
 
 def recording_of(record: RunRecord, tools: Mapping[str, Tool]) -> Recording:
-    """The record taken apart. Raises JournalError where its beginning is not known."""
+    """The record taken apart. Raises JournalError where its beginning is not known, or its events do not fit together."""
     own = record.own
     first = tuple(own[: next((place for place, each in enumerate(own) if not _is_before(each)), len(own))])
-    run = fold(own[:1])  # raises where it does not begin with its start
+    run = fold(own[:1])
     recording = Recording(
         run=run,
         workspace=own[0].workspace,
@@ -186,12 +200,19 @@ def recording_of(record: RunRecord, tools: Mapping[str, Tool]) -> Recording:
         record=record,
         modes=[(own[0].at, run.spec.mode)],
     )
-    _Taking(recording, Keys(tools)).take()
+    try:
+        _Taking(recording, Keys(tools)).take()
+    except (KeyError, ValueError, TypeError) as error:
+        raise JournalError(f"run {run.id} cannot be taken apart: its events do not fit together ({error!r})") from error
     return recording
 
 
 def _is_before(each: Envelope) -> bool:
-    return isinstance(each.event, events.RunStarted) or (isinstance(each.event, _BEFORE) and each.actor != str(AGENT))
+    return isinstance(each.event, events.RunStarted) or (isinstance(each.event, _BEFORE) and not _by_agent(each))
+
+
+def _by_agent(each: Envelope) -> bool:
+    return each.actor == str(AGENT)
 
 
 class _Taking:
@@ -204,6 +225,7 @@ class _Taking:
         self._reads = 0
         self._open: dict[str, Change] = {}
         self._known: dict[Key, Preview] = {}
+        self._moved: dict[str, Envelope] = {}
 
     def take(self) -> None:
         """Fill the recording."""
@@ -219,7 +241,10 @@ class _Taking:
         self._to.run = run
         self._to.modes.sort(key=lambda pair: pair[0])
         began = len(self._to.first)
-        self._to.inputs = tuple(each for each in self._to.own[began:] if isinstance(each.event, _INPUTS))
+        others = [each for each in self._to.own[began:] if not _by_agent(each)]
+        self._to.inputs = tuple(each for each in others if isinstance(each.event, _INPUTS))
+        self._to.given_up = tuple(each for each in others if isinstance(each.event, _GIVEN_UP))
+        self._note_vanished()
 
     def _take(self, each: Envelope, run: Run, previous: datetime) -> None:
         match each.event:
@@ -231,7 +256,8 @@ class _Taking:
                 self._result(each.at, result, run)
             case events.ToolCallRefused(call_id):
                 self._refused(each.at, run, call_id)
-            case events.DecisionMade(_, action, decision, situation):
+            case events.DecisionMade(call_id, action, decision, situation):
+                self._moved.pop(call_id, None)
                 self._to.modes.append((previous, Mode(situation.get("run", {}).get("mode", run.spec.mode))))
                 self._to.hashes += [decision.policy_hash] if decision.policy_hash not in self._to.hashes else []
                 for place in (action.target.namespace, action.target.key):
@@ -249,9 +275,14 @@ class _Taking:
             case events.ApprovalClosed(approval_id, ApprovalState.CANCELLED, reason) if reason.startswith(UNREACHABLE):
                 request = self._to.requests[approval_id]
                 self._look(request.action, Look(each.at, error=reason.removeprefix(UNREACHABLE)))
+            case events.ApprovalClosed(approval_id, ApprovalState.SUPERSEDED, reason) if reason == MOVED:
+                action = self._to.requests[approval_id].action
+                seen = _preview_of(replace(action, observed={**action.observed, "since": "another"}))
+                self._look(action, Look(each.at, seen))
+                self._moved[self._to.requests[approval_id].call_id] = each
             case events.ApprovalClosed(reason=reason) if reason == OBSERVING:
                 self._to.modes.append((previous, Mode.OBSERVE))  # a restart may change it without an event
-            case events.ApprovalClosed(approval_id, ApprovalState.CANCELLED) if each.actor == str(AGENT):
+            case events.ApprovalClosed(approval_id, ApprovalState.CANCELLED) if _by_agent(each):
                 # all was looked at again, and something else stood against it
                 request = self._to.requests[approval_id]
                 self._look(request.action, Look(each.at, _preview_of(request.action)))
@@ -297,6 +328,13 @@ class _Taking:
         if look.preview is not None:
             self._known[key] = look.preview
 
+    def _note_vanished(self) -> None:
+        """A target that had moved and was not decided on again could not be looked at again: else it would have been."""
+        for call_id, closed in self._moved.items():
+            action = self._to.run.calls[call_id].action
+            if action is not None:
+                self._look(action, Look(closed.at, error="the target could not be looked at again"))
+
     def _note_look_of_others(self, each: Envelope) -> None:
         if isinstance(each.event, events.ApprovalRequested):
             action = each.event.request.action
@@ -313,7 +351,7 @@ class _Taking:
                 self._phase += 1
             case events.ExecutionProbed(execution_id):
                 self._open[execution_id].probed = each.event
-            case events.ExecutionFinished(execution_id):
+            case events.ExecutionFinished(execution_id) if _by_agent(each):
                 self._open[execution_id].finished, self._open[execution_id].finished_at = each.event, each.at
             case events.VerificationPassed(execution_id) | events.VerificationFailed(execution_id):
                 self._open[execution_id].verified, self._open[execution_id].verified_at = each.event, each.at

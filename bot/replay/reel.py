@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from bot.models.recorded import RecordingEnds
 from bot.replay.recording import Change, Counted, Key, Look, Output, Recording
 from domain.actions import Mode
 from domain.decisions import Actor
@@ -14,16 +15,21 @@ from domain.events import Draft
 from domain.ports import Journal
 
 NO_OUTPUT = "the recording has no such output"
+ENDS = "the recording ends here"
 TURNS = 64
 """So many turns of the event loop a result waits for those that were recorded before it: by then whoever asks for them at
 the same time has asked. Counted anew whenever one of them is handed out; no journal here waits for anything but such turns."""
 
 
 class Reel:
-    """One pass through a recording. Its clock is the recorded time of the last thing that was handed out."""
+    """One pass through a recording. Its clock is the recorded time of the last thing that was handed out.
 
-    def __init__(self, recording: Recording) -> None:
+    `open_end`: the recording is of a run that still goes on, so that what it does not hold is where it ends.
+    """
+
+    def __init__(self, recording: Recording, *, open_end: bool = False) -> None:
         self.recording = recording
+        self._open_end = open_end
         self.now = recording.began
         self.unanswerable: list[Key] = []
         self.not_known: dict[str, None] = {}
@@ -33,6 +39,7 @@ class Reel:
         self._handed: set[int] = set()
         self._waiting = sorted(each.place for outputs in recording.reads.values() for each in outputs)
         self._executed: dict[Key, int] = {}
+        self._looked: dict[Key, int] = {}
 
     def onto(self, journal: Journal) -> None:
         """The journal that is told what others recorded meanwhile."""
@@ -76,7 +83,7 @@ class Reel:
         found = [each for each in self.recording.reads.get(key, ()) if each.phase == self._phase]
         fresh = [each for each in found if each.place not in self._handed]
         if not found:
-            self.unanswerable.append(key)
+            self.lacks(key)
             return None
         output = fresh[0] if fresh else found[-1]
         self._handed.add(output.place)
@@ -94,13 +101,15 @@ class Reel:
 
     async def look(self, key: Key) -> Look | None:
         """What looking at a change's target came to: the next that was recorded from now on, else the last."""
-        looks = self.recording.looks.get(key, ())
-        look = next((each for each in looks if each.at >= self.now), looks[-1] if looks else None)
-        if look is None:
-            self.unanswerable.append(key)
+        looks = self.recording.looks.get(key, [])
+        first = self._looked.get(key, 0)
+        place = next((place for place in range(first, len(looks)) if looks[place].at >= self.now), len(looks) - 1)
+        if place < 0:
+            self.lacks(key)
             return None
-        await self.reach(look.at)
-        return look
+        self._looked[key] = place + 1
+        await self.reach(looks[place].at)
+        return looks[place]
 
     def execution(self, key: Key) -> Change | None:
         """What executing a change came to, each recorded one once."""
@@ -108,14 +117,19 @@ class Reel:
         self._executed[key] = self._executed.get(key, 0) + 1
         change = self.executed(key)
         if change is None:
-            self.unanswerable.append(key)
+            self.lacks(key)
         return change
 
     def executed(self, key: Key) -> Change | None:
-        """The recorded execution behind the last one of this pass; None where it was never made, or never ended."""
+        """The recorded execution behind the last one of this pass; None where it was never made."""
         place, changes = self._executed.get(key, 0), self.recording.changes.get(key, [])
-        change = changes[place - 1] if 0 < place <= len(changes) else None
-        return change if change is not None and change.finished is not None else None
+        return changes[place - 1] if 0 < place <= len(changes) else None
+
+    def lacks(self, key: Key) -> None:
+        """The recording holds no output for this. Raises RecordingEnds where that is because the run still goes on."""
+        if self._open_end:
+            raise RecordingEnds(ENDS)
+        self.unanswerable.append(key)
 
     # --- what the rest of the journal said (storage.scratch.Beyond) -----------------------------------------------------
 

@@ -18,10 +18,10 @@ from bot.models.second_look import Checker as SecondLook
 from bot.replay.differences import FAILED
 from bot.replay.ports import CARDS, RecordedChat, RecordedDirectory, recorded_groups, recorded_tools
 from bot.replay.recording import Key, Recording
-from bot.replay.reel import Reel, actor_of
+from bot.replay.reel import ENDS, Reel, actor_of
 from domain import events
 from domain.canonical import plain
-from domain.decisions import Approval, ApprovalRequest, ApprovalState, Verdict
+from domain.decisions import AGENT, Approval, ApprovalRequest, ApprovalState, Verdict
 from domain.errors import BadInput, ModelError, NotAllowed
 from domain.events import Draft, Envelope
 from domain.fold import fold
@@ -67,7 +67,8 @@ class Rerun:
 
 async def rerun(recording: Recording, how: How) -> Rerun:
     """Go through it once. Touches nothing but memory, and the new model where there is one."""
-    reel = Reel(recording)
+    goes_on = recording.run.status is not RunStatus.FINISHED or bool(recording.given_up)
+    reel = Reel(recording, open_end=goes_on and how.model is None)
     async with open_scratch(recording.workspace, clock=reel.clock, beyond=reel) as journal:
         again = _Again(recording, how, reel, journal)
         await again.play()
@@ -141,17 +142,35 @@ class _Again:
         if self._recording.second is not None and self._how.model is not None:
             self.notes.append(f"no second look was taken; the recorded one was {self._recording.second.look.verdict}")
         await self._begin()
-        run = await self._advance()
+        run = await self._go_on(self._recording.first[-1])
         for at, together in groupby(self._recording.inputs, key=lambda each: each.at):
             if self.ended or run is None or run.status is RunStatus.FINISHED:
                 return
             await self._reel.reach(at)
             await self._sweep()
-            for each in together:
+            done = list(together)
+            for each in done:
                 await self._do(each)
-            run = await self._advance()
+            if not self._held_up(done[-1]):
+                run = await self._go_on(done[-1])
         if run is not None and run.status is not RunStatus.FINISHED and not self.ended:
             await self._alone(run)
+
+    async def _go_on(self, after: Envelope) -> Run | None:
+        """What the agent did next, at the time at which it did. Where the recording ends here, so does this."""
+        following = self._recording.following(after)
+        if following is None and self._how.model is None and self._recording.run.status is not RunStatus.FINISHED:
+            self.ended = ENDS
+            return None
+        if following is not None and following.actor == str(AGENT):
+            await self._reel.reach(following.at)
+        return await self._advance()
+
+    def _held_up(self, each: Envelope) -> bool:
+        """Whether the agent did nothing about an approval before people did the next thing: it was paused, or not there."""
+        following = self._recording.following(each)
+        approved = isinstance(each.event, events.VoteCast) and each.event.closes is ApprovalState.APPROVED
+        return approved and following is not None and following.actor != str(AGENT)
 
     async def _begin(self) -> None:
         """What stood before the run, each at its time, and what somebody else than the agent began it with."""
@@ -173,17 +192,29 @@ class _Again:
             return await advance(self._world, self._recording.run.id)
         except RecordingEnds as end:
             self.ended = str(end)
+            await self._give_up()
             return None
         except Exception as error:  # noqa: BLE001 – today's code failing on a recorded run is what a replay is for to find
             self.ended = f"{FAILED}{type(error).__name__}: {error}"
             return None
+
+    async def _give_up(self) -> None:
+        """Where a surprise ended the recorded run, it ends this one: what would have come after it nobody recorded."""
+        for each in self._recording.given_up:
+            await self._reel.reach(each.at)
+            await self._reel.tell(_draft(each))
+        if self._recording.given_up:
+            self.ended = ""
+            self.notes.append(
+                "a surprise ended the recorded run; what today's code would have come to after it is not known"
+            )
 
     async def _alone(self, run: Run) -> None:
         """Nobody did anything more. Recorded answers were given to what people did; a new model hears that nobody came."""
         while run.status is not RunStatus.FINISHED and not self.ended:
             waiting = [call.approval for call in run.calls.values() if call.approval and call.result is None]
             if not waiting or self._how.model is None:
-                self.ended = _waits_for(waiting) if waiting else "the recording ends here"
+                self.ended = _waits_for(waiting) if waiting else ENDS
                 return
             self.notes.append(_waits_for(waiting))
             await self._reel.reach(max(approval.request.expires_at for approval in waiting))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,23 @@ from typing import Any
 import pytest
 
 from bot import expiry
+from bot.replay.compared import compare
 from bot.voting import cast, edit
 from domain.actions import Mode
-from domain.decisions import ApprovalState, Verdict, Vote, shown_digest
+from domain.decisions import SYSTEM, Actor, ApprovalState, ExecutionOutcome, Verdict, Vote, shown_digest
 from domain.errors import ModelError, OutcomeUnknown, TargetMoved, ToolError
-from domain.runs import Answer, Budget, Usage
-from tests.unit.journeys import ALLOWING, DENYING, RULES, Place, calling, concluded, place
-from tests.unit.replays import again, said
+from domain.events import (
+    DecisionMade,
+    DiagnosisConcluded,
+    Draft,
+    ExecutionFinished,
+    RunFinished,
+    StepPlanned,
+    VoteRefused,
+)
+from domain.runs import Answer, Budget, RunOutcome, Usage
+from tests.unit.journeys import ALLOWING, DENYING, RULES, Place, calling, concluded, place, policy_of
+from tests.unit.replays import again, how, record, said
 
 LOOK_A, LOOK_B = ("look", '{"name":"a"}'), ("look", '{"name":"b"}')
 TURN_A, TURN_B = ("turn", '{"name":"a","to":1}'), ("turn", '{"name":"b","to":2}')
@@ -172,6 +183,84 @@ async def test_a_crash_between_intent_and_answer_leaves_the_same_run(tmp_path: P
         await unchanged(spot)
 
 
+async def test_a_run_that_a_surprise_ended_ends_there_again(tmp_path: Path) -> None:
+    class Killed(BaseException):
+        """Something that nobody expected."""
+
+    async with place(tmp_path, calling(TURN_A), concluded()) as spot:
+
+        async def die(_: Any) -> None:
+            raise Killed
+
+        await spot.advance()
+        await spot.vote()
+        spot.plant.before = die
+        with pytest.raises(Killed):
+            await spot.advance()
+        [execution] = (await spot.run()).executions
+        lost = ExecutionFinished(execution.id, ExecutionOutcome.UNKNOWN, "a surprise")
+        ended = RunFinished(RunOutcome.FAILED, "a surprise")
+        await spot.journal.append(*(Draft(event, SYSTEM, "", "run-1") for event in (lost, ended)))
+        compared = await again(spot)
+    assert said(compared) == []
+    assert compared.again.notes[0].startswith("a surprise ended the recorded run")
+
+
+async def test_a_click_that_came_too_late_holds_nothing_up(tmp_path: Path) -> None:
+    async with place(tmp_path, calling(TURN_A), concluded()) as spot:
+        await spot.advance()
+        approval = await spot.vote()
+        refused = VoteRefused(approval.request.id, "U2", "too late")
+        await spot.journal.append(Draft(refused, Actor("person", "U2"), "", "run-1"))
+        await spot.advance()
+        assert spot.plant.executed == [("a", 1)]
+        await unchanged(spot)
+
+
+async def test_an_approval_taken_back_before_the_agent_came_to_it_is_taken_back_again(tmp_path: Path) -> None:
+    async with place(tmp_path, calling(TURN_A), concluded()) as spot:
+        await spot.advance()
+        await spot.vote()
+        [approval] = await spot.journal.approvals()
+        vote = Vote("U1", Verdict.WITHDRAW, spot.now(), digest=approval.request.digest)
+        await cast(spot.world, approval.request.id, vote, channel="C1", message_ts=approval.request.id)
+        await spot.advance()
+        await spot.vote(Verdict.DENY, user="U2", reason="no")
+        await spot.advance()
+        assert spot.plant.executed == []
+        await unchanged(spot)
+
+
+async def test_an_approval_that_expired_before_the_agent_came_to_it_expires_again(tmp_path: Path) -> None:
+    async with place(tmp_path, calling(TURN_A), concluded()) as spot:
+        await spot.advance()
+        await spot.vote()
+        spot.ahead = timedelta(minutes=31)
+        await spot.advance()
+        assert spot.plant.executed == []
+        await unchanged(spot)
+
+
+async def test_a_target_that_moved_and_then_was_gone(tmp_path: Path) -> None:
+    async with place(tmp_path, calling(TURN_A), concluded()) as spot:
+        await spot.advance()
+        await spot.vote()
+        spot.plant.version = 9
+        tool, looked = spot.plant.tools()["turn"], 0
+
+        async def once(arguments: Any) -> Any:
+            nonlocal looked
+            looked += 1
+            if looked > 1:
+                raise ToolError("it is gone")
+            return await tool.preview(arguments)
+
+        spot.world = replace(spot.world, tools={**spot.world.tools, "turn": replace(tool, previewer=once)})
+        await spot.advance()
+        assert spot.plant.executed == []
+        await unchanged(spot)
+
+
 async def test_a_change_that_is_allowed_or_denied_or_only_recorded(tmp_path: Path) -> None:
     for number, (policy, mode) in enumerate(
         [(ALLOWING, Mode.ACT), (ALLOWING, Mode.PROPOSE), (DENYING, Mode.ACT), (RULES, Mode.OBSERVE)]
@@ -223,6 +312,21 @@ async def test_a_run_that_still_waits_waits_again(tmp_path: Path) -> None:
     async with place(tmp_path, calling(TURN_A), concluded()) as spot:
         await spot.advance()
         await unchanged(spot)
+
+
+async def test_a_run_that_still_goes_on_is_gone_through_as_far_as_it_came(tmp_path: Path) -> None:
+    async with place(tmp_path, calling(LOOK_A), calling(TURN_A), concluded()) as spot:
+        await spot.advance()
+        await spot.vote()
+        await spot.advance()
+        found = await record(spot)
+    for end in range(2, len(found.own)):
+        compared = await compare(replace(found, own=found.own[:end]), how(policy_of(RULES)))
+        last = found.own[end - 1].event
+        needs_nothing_more = isinstance(last, DecisionMade) and last.action.tool == "turn"
+        needs_nothing_more |= (isinstance(last, StepPlanned) and last.step == 3) or isinstance(last, DiagnosisConcluded)
+        assert (said(compared) == []) is not needs_nothing_more, (last, said(compared))
+        assert compared.again.unanswerable == (), end
 
 
 async def test_a_person_who_might_no_longer_decide_stops_it_again(tmp_path: Path) -> None:

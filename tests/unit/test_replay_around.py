@@ -36,7 +36,7 @@ from storage.records import RunRecord
 from tests.contracts.test_second_look import checked, said as verdict
 from tests.unit.journeys import ALLOWING, RULES, Place, Script, calling, concluded, place, policy_of
 from tests.unit.replays import again, how, of_kind, record, said, untouchable
-from tests.unit.test_braking import acting, another, fail, take_back  # noqa: F401 – a fixture
+from tests.unit.test_braking import NOT_HELD, acting, another, fail, take_back  # noqa: F401 – a fixture
 from tests.unit.test_breakglass import GLASS, broken, emergency
 
 TURN_A = ("turn", '{"name":"a","to":1}')
@@ -132,6 +132,14 @@ async def test_the_failures_that_opened_a_breaker_fail_again(acting: Place) -> N
     await fail(acting, 3)
     for number in (2, 3, 4):
         await unchanged(acting, f"run-{number}")
+
+
+async def test_failures_that_no_breaker_answered_yet_brake_again(acting: Place) -> None:  # noqa: F811
+    for number in (2, 3, 4):
+        acting.plant.probes.append(NOT_HELD)
+        await another(acting, number)
+    found = await record(acting, "run-4")
+    assert {each.run_id for each in found.around if each.run_id} == {"run-2", "run-3"}
 
 
 async def test_a_problem_that_came_back_asks_again(acting: Place) -> None:  # noqa: F811
@@ -362,10 +370,8 @@ async def test_a_target_is_as_it_was_looked_at_at_that_time(tmp_path: Path) -> N
     )
     reel = Reel(recording_of(replace(found, own=later), untouchable()))
     turn = ("turn", '{"name":"a","note":"","to":1}')
-    looks = [await reel.look(turn) for _ in range(2)]
-    await reel.reach(max(each.at for each in later))
-    looks.append(await reel.look(turn))
-    assert [look.preview.facts for look in looks if look and look.preview] == [{}, {}, {"replicas": 9}]
+    looks = [await reel.look(turn) for _ in range(3)]
+    assert [look.preview.facts for look in looks if look and look.preview] == [{}, {"replicas": 9}, {"replicas": 9}]
 
 
 async def test_tools_of_systems_that_the_run_did_not_call_are_not_there(tmp_path: Path) -> None:
