@@ -17,6 +17,8 @@ from storage.database import BUSY_S, check, looking_at, owned, prepare, projecti
 from storage.erasing import remains_of
 from storage.writing import chain, entry, read_head
 
+_PATIENCE_MS = 1000  # for readers that hold the write-ahead log
+
 
 def holding(path: str | Path, workspace: str, words: str) -> Sequence[tuple[int, str, str]]:
     """The events whose body holds these words, exactly: `seq`, when, kind. Works beside a running service."""
@@ -75,6 +77,7 @@ def _tombstone(db: sqlite3.Connection, workspace: str, seq: int, reason: str) ->
 def _rewrite(db: sqlite3.Connection) -> None:
     """Pages that are free, and the write-ahead log, still hold what was deleted; a file written anew does not."""
     db.execute("VACUUM")
+    db.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
     busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if busy:
         raise JournalError(

@@ -173,6 +173,28 @@ def test_nothing_of_the_words_is_left_anywhere_in_the_file(path: Path) -> None:
     assert (report.ok, report.head_hash != head_before) == (True, True)
 
 
+def test_nothing_is_left_in_pages_that_were_free_before(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA secure_delete = OFF")  # some builds of SQLite have it on
+        db.execute("CREATE TABLE drafts (words)")
+        db.executemany("INSERT INTO drafts VALUES (?)", [(WORDS * 300,)] * 20)
+        db.commit()
+        db.execute("DROP TABLE drafts")
+    go(path, *seqs_of(path, *ERASABLE))
+    assert WORDS.encode() not in path.read_bytes()
+
+
+def test_a_reader_that_holds_the_old_pages_is_said_to_and_it_can_be_run_again(path: Path) -> None:
+    (seq,) = seqs_of(path, "SurfaceShown")
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM events").fetchone()
+        with pytest.raises(JournalError, match="another process reads the database"):
+            go(path, seq)
+    assert go(path, seq) == []
+    assert len(seqs_of(path, "BodyErased")) == 1
+
+
 def test_what_remains_reads_as_before_and_says_that_there_were_words(path: Path) -> None:
     go(path, *seqs_of(path, *ERASABLE))
     kept = rows(path)

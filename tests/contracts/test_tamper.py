@@ -22,8 +22,11 @@ from bot.__main__ import main
 from bot.anchors import FilePlace, held_by
 from bot.notary import Notary
 from domain.audit import AnchorWritten, CheckpointSigned
+from domain.canonical import canonical
 from domain.decisions import Actor
 from domain.events import Draft, SurfaceShown
+from storage.checkpoints import origin_of, parse, sign
+from storage.copies import Copy, Held
 from storage.journal import open_journal
 from storage.keys import Keys, private_pem, public_pem, read_keys
 from storage.tombstones import erase
@@ -250,12 +253,55 @@ def test_checkpoints_of_another_key_are_none(mine: Site) -> None:
 
 def test_a_copy_that_somebody_else_signed_is_not_believed(mine: Site) -> None:
     thief = Ed25519PrivateKey.from_private_bytes(b"t" * 32)
-    change(mine.database, lambda rows: chained(altered(rows, 3), thief))
-    (first, *_) = [row for row in read(mine.database) if row.kind == "CheckpointSigned"]
-    (mine.folder / "anchors.jsonl").write_text(
-        f'{{"note":{first.body.split(":", 2)[2].split(",")[0]},"first":0,"trail":""}}\n'
-    )
-    assert "is not signed by the key" in mine.check().problem
+    copy = held_by(mine.anchors).copies[2]
+    note = sign(copy.checkpoint, thief)  # over what is true: it is the signature that is looked at
+    held = [Held(mine.anchors, (Copy(mine.anchors, note, copy.checkpoint),))]
+    report = verify(mine.database, held=held, keys=KEYS.public)
+    assert (report.first_bad, report.ok) == (None, False)
+    assert f"over {copy.checkpoint.size} events that is not signed by the key" in report.problem
+    assert verify(mine.database, held=held).ok  # without keys the place alone vouches
+
+
+def test_a_checkpoint_of_another_log_is_none_of_this_one(mine: Site) -> None:
+    def moved(rows: list[Row]) -> list[Row]:
+        (at, *_) = [place for place, row in enumerate(rows) if row.kind == "CheckpointSigned"]
+        body = json.loads(rows[at].body)
+        note = sign(replace(parse(body["note"]), origin=origin_of("T2")), KEY)
+        kept = [row for place, row in enumerate(rows) if row.kind != "CheckpointSigned" or place == at]
+        kept[at] = kept[at].told(body=canonical(body | {"note": note}).decode())
+        for place in range(at, len(kept)):
+            kept[place] = replace(kept[place], seq=place + 1).told(prev_hash=kept[place - 1].hash)
+        return kept
+
+    change(mine.database, moved)
+    assert "is a checkpoint of another log, personal-agent/T2" in mine.check(anchors=False).problem
+
+
+@pytest.mark.parametrize("seq", [0, -5])
+def test_a_row_before_the_first_is_no_event(mine: Site, seq: int) -> None:
+    change(mine.database, lambda rows: [replace(rows[3], seq=seq), *rows])
+    for anchors in (True, False):
+        report = mine.check(anchors=anchors)
+        assert (report.first_bad, report.ok) == (1, False)
+
+
+def test_tiles_that_are_not_the_tree_s_are_found_and_folded_again(
+    mine: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def grow() -> None:
+        async with open_journal(mine.database, "T1", clock=Clock()) as journal:
+            await journal.append(*map(said, range(300)))
+            await journal.sign(KEYS)
+
+    asyncio.run(grow())
+    with closing(sqlite3.connect(mine.database)) as db, db:
+        assert db.execute("UPDATE tiles SET root = zeroblob(32) WHERE tile = 0").rowcount == 1
+    report = mine.check()
+    assert (report.first_bad, "db rebuild" in report.problem) == (None, True)
+    monkeypatch.setenv("AGENT_DATABASE", str(mine.database))
+    assert main(["db", "rebuild"]) == 0
+    assert capsys.readouterr().out.startswith("applied projections")
+    assert mine.check().ok
 
 
 def test_copies_that_are_gone_are_missed(site: Site, mine: Site) -> None:

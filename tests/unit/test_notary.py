@@ -145,6 +145,19 @@ async def test_what_a_checkpoint_causes_causes_no_checkpoint(tmp_path: Path) -> 
         assert await desk.sizes() == [3, 9]
 
 
+async def test_what_was_missed_may_have_been_a_reason(tmp_path: Path) -> None:
+    async with at_work(tmp_path) as desk:
+        await desk.record(alert())
+        await desk.notary.look()
+        late = [Draft(AnchorFailed("file:x", 1, str(number))) for number in range(1100)]
+        await desk.journal.append(alert(), *late)  # more than a subscriber may be behind: it never sees the alert
+        async with asyncio.timeout(10):
+            while desk.notary._news <= 1:
+                await asyncio.sleep(0)
+        await desk.notary.look()
+        assert await desk.sizes() == [1, 1103]
+
+
 async def test_a_clean_stop_and_a_start_after_a_crash_sign_what_was_left(tmp_path: Path) -> None:
     async with at_work(tmp_path) as desk:
         await desk.journal.append(alert())

@@ -21,6 +21,8 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 OTHER = Ed25519PrivateKey.from_private_bytes(b"o" * 32)
 
+ROOT = base64.b64encode(sha256(b"root").digest()).decode()
+
 WORKSPACES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 CHECKPOINTS = st.builds(
     Checkpoint,
@@ -124,6 +126,10 @@ def test_any_text_is_a_checkpoint_or_bad_input(text: str) -> None:
         ("at 2026-03-01", "at 2026-13-01"),
         ("at 2026", "witness x\nat 2026"),
         ("=\nhead", "\nhead"),
+        ("=\nhead", "==\nhead"),
+        (ROOT, base64.b64encode(b"r" * 31).decode()),
+        (ROOT, base64.b64encode(b"r" * 33).decode()),
+        (ROOT, f"{ROOT[:-2]}{chr(ord(ROOT[-2]) + 1)}="),  # the same bytes, written with other spare bits
         ("\n\n— ", "\n\n- "),
         ("\n\n", "\n"),
     ],
