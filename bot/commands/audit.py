@@ -90,7 +90,8 @@ def copies_of(names: Sequence[str], *, named: bool = False) -> tuple[list[Held],
 def _words(log: Log) -> Iterator[str]:
     """What was found of one workspace."""
     erased = f", {log.erased} of them erased under a tombstone" if log.erased else ""
-    yield f"workspace {log.workspace}: {log.events} events{erased}"
+    hold = "events hold" if log.problem else "events"
+    yield f"workspace {log.workspace}: {log.events} {hold}{erased}"
     if log.checkpoint:
         last = log.checkpoint
         yield f"  {log.checkpoints} checkpoints, the last over {last.size} events of {last.at:%Y-%m-%d %H:%M:%S} UTC"

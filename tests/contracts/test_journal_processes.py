@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from bot.anchors import held_by
 from domain.errors import Conflict, Duplicate, JournalError, NewerDatabase
 from storage.database import prepare, scripts
 from storage.journal import SqliteJournal, migrate, open_journal
+from storage.keys import read_keys
 from storage.reader import read_journal
 from storage.verify import verify
 from tests.contracts.journal_samples import alert, execution, message, payload, requested, run_started, step, vote
@@ -38,6 +40,26 @@ async def main(path):
                 sys.stdout.write(f"{first.seq} {second.seq}\\n")  # what was acknowledged
                 sys.stdout.flush()
         await asyncio.gather(*(one(who) for who in range(8)))
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+NOTARY = """
+import asyncio, sys
+from bot.anchors import FilePlace
+from bot.notary import Notary
+from storage.journal import open_journal
+from storage.keys import read_keys, signing_key
+from tests.contracts.journal_samples import alert
+
+async def main(path):
+    signing_key(f"{path}.key")
+    async with open_journal(path, "local") as journal:
+        notary = Notary(journal, read_keys(f"{path}.key"), [FilePlace(f"file:{path}.anchors")], every=7)
+        await notary.start()
+        for number in range(1, 10**6):
+            await journal.append(alert(f"f{number}"))
+            print(number, flush=True)
 
 asyncio.run(main(sys.argv[1]))
 """
@@ -93,6 +115,20 @@ def process(code: str, path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 # --- processes --------------------------------------------------------------------------------------------------------
+
+
+async def test_killed_again_and_again_the_journal_agrees_with_its_copies(tmp_path: Path) -> None:
+    path = tmp_path / "agent.db"
+    for after_lines in (1, 25, 90, 8, 40):
+        with process(NOTARY, path) as child:
+            assert child.stdout
+            for _ in range(after_lines):
+                assert child.stdout.readline()
+            os.kill(child.pid, signal.SIGKILL)
+        report = verify(path, held=[held_by(f"file:{path}.anchors")], keys=read_keys(f"{path}.key").public)
+        assert report.ok, report.problem
+    assert report.logs[0].covered > 100
+    assert report.logs[0].checkpoints > 10
 
 
 @pytest.mark.parametrize("after_lines", [1, 60, 400])
