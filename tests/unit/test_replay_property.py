@@ -16,8 +16,9 @@ from bot import expiry
 from bot.replay.compared import as_json, compare
 from bot.voting import edit
 from domain.actions import Mode
-from domain.decisions import Verdict
+from domain.decisions import SYSTEM, Verdict
 from domain.errors import BadInput, ModelError, NotAllowed, OutcomeUnknown, ToolError
+from domain.events import AgentPaused, AgentResumed, Draft
 from domain.runs import Budget, RunStatus
 from tests.unit.journeys import ALLOWING, DENYING, RULES, Place, calling, concluded, place, policy_of
 from tests.unit.replays import Silent, how, record, said
@@ -66,6 +67,11 @@ async def act(spot: Place, what: str) -> None:
     """What somebody does while the run waits, or something happens to the plant."""
     waiting = await spot.journal.approvals(pending=True)
     match what:
+        case "pause" | "resume" as word:
+            spot.pause = "wait" if word == "pause" else ""
+            await spot.journal.append(Draft(AgentPaused("wait") if word == "pause" else AgentResumed(), SYSTEM))
+        case "late":
+            spot.ahead += timedelta(minutes=31)
         case "expire":
             spot.ahead += timedelta(minutes=31)
             await expiry.expire(spot.world)
@@ -81,32 +87,31 @@ async def act(spot: Place, what: str) -> None:
             spot.plant.before = spot.plant.after = None
         case "edit" if waiting:
             await edit(spot.world, waiting[0].request.id, "U2", {"name": "a", "to": 9})
-        case _ if len(waiting) == 1:
+        case _ if what and len(waiting) == 1:
             verdict = {"deny": Verdict.DENY, "withdraw": Verdict.WITHDRAW}.get(what, Verdict.APPROVE)
             await spot.vote(verdict, "U2" if what == "second" else "U1", "because")
 
 
-async def journey(spot: Place, people: list[str]) -> None:
-    """The whole run: people do things until it has ended or they have had enough."""
-    for what in people:
-        run = await spot.advance()
-        if run.status is RunStatus.FINISHED:
-            return
+async def journey(spot: Place, people: list[tuple[str, bool]]) -> None:
+    """The whole run: people do things until it has ended or they have had enough. The agent is not always there at once."""
+    for what, is_there in [("", True), *people]:
         with suppress(NotAllowed, BadInput):
             await act(spot, what)
+        if is_there and (await spot.advance()).status is RunStatus.FINISHED:
+            return
     await spot.advance()
 
 
 @settings(max_examples=60, deadline=None)
 @given(
     turns=st.lists(TURNS, min_size=1, max_size=5),
-    people=st.lists(PEOPLE, max_size=6),
+    people=st.lists(st.tuples(PEOPLE, st.sampled_from([True, True, False])), max_size=6),
     policy=st.sampled_from([RULES, RULES, QUORUM, ALLOWING, DENYING]),
     mode=st.sampled_from([Mode.PROPOSE, Mode.ACT, Mode.OBSERVE]),
     steps=st.integers(2, 6),
 )
 def test_nothing_is_otherwise_and_two_replays_are_the_same_bytes(
-    turns: list[Any], people: list[str], policy: str, mode: Mode, steps: int
+    turns: list[Any], people: list[tuple[str, bool]], policy: str, mode: Mode, steps: int
 ) -> None:
     async def go(folder: Path) -> None:
         async with place(folder, *turns, policy=policy, mode=mode, budget=Budget(steps=steps)) as spot:
