@@ -18,9 +18,15 @@ from bot.app import running
 from bot.commands.stage import QUICK, Stage, settings_for, stage
 from bot.local.scenarios import SCENARIOS
 from bot.local.workspace import Workspace
+from bot.models.rules import Rules
+from bot.replay.compared import compare
+from bot.replay.page import page_of
+from bot.replay.rerun import How
+from bot.tools import schemas, unconnected
 from domain.alerts import Incident
 from domain.events import ApprovalRequested, Envelope, IncidentResolved, MessageSent
 from handlers.manifest import manifest
+from policies.policy import load as load_policy
 from storage.journal import open_journal
 from tests.contracts.journal_samples import Clock
 from tests.week_samples import MONDAY, lived
@@ -32,10 +38,19 @@ SIZE = ViewportSize(width=1640, height=1240)
 PAPER = ViewportSize(width=1100, height=1240)
 TALL = ViewportSize(width=1100, height=1900)
 SIDEBAR = 310
+STRICTER = """
+groups: {approvers: ["@sre"], leads: ["@sre-leads"]}
+rules:
+  - {id: look-anywhere, decision: allow, match: {effects: [read]}}
+  - id: two-leads-for-production
+    decision: ask
+    match: {effects: [write, destructive], environments: [production]}
+    approval: {groups: [leads], quorum: 2, expires: 30m}
+"""
 
 
 async def main() -> None:
-    """Play the bad rollout: the open card, the end, its evidence. Then a week, as its message tells it."""
+    """Play the bad rollout: the open card, the end, its evidence, a replay. Then a week, as its message tells it."""
     logs.configure(lambda text: text, level=40)
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -47,6 +62,7 @@ async def main() -> None:
             async with asyncio.timeout(90):
                 await _play(world, page)
                 await _show_the_evidence(world, await chromium.new_page(viewport=PAPER), Path(folder))
+                await _show_a_replay(world, await chromium.new_page(viewport=PAPER), Path(folder))
             await _tell_a_week(Path(folder), await chromium.new_page(viewport=TALL, locale="en-GB"))
             await chromium.close()
 
@@ -84,6 +100,22 @@ async def _show_the_evidence(world: Stage, page: Page, folder: Path) -> None:
     image = await page.screenshot()
     (IMAGES / "evidence.png").write_bytes(image)
     print(f"{IMAGES / 'evidence.png'}: {len(image) // 1024} KiB", file=sys.stderr)
+
+
+async def _show_a_replay(world: Stage, page: Page, folder: Path) -> None:
+    """What another policy would have made of the last run."""
+    journal = world.app.journal
+    record = await journal.record((await journal.runs())[0].spec.id)
+    if record is None:
+        raise RuntimeError("there was no run")
+    tools = {tool.name: tool for tool in unconnected(lambda *_: "production")}
+    policy = load_policy({"policy.yaml": STRICTER}, schemas(), {})
+    how = How(policy, tools, lambda *_: "production", model=Rules())
+    (folder / "replay.html").write_text(page_of(await compare(record, how), how), "utf-8")
+    await page.goto((folder / "replay.html").as_uri())
+    image = await page.locator("main").screenshot()
+    (IMAGES / "replay.png").write_bytes(image)
+    print(f"{IMAGES / 'replay.png'}: {len(image) // 1024} KiB", file=sys.stderr)
 
 
 async def _tell_a_week(folder: Path, page: Page) -> None:

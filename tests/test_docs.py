@@ -236,7 +236,8 @@ def test_every_page_is_linked_from_the_readme() -> None:
 
 def test_pictures_are_small_described_and_used() -> None:
     pictures = {str(path.relative_to(ROOT)) for path in ROOT.glob("docs/images/*")}
-    used = re.findall(r"!\[([^\]]*)\]\((docs/images/[^)]+)\)", text("README.md"))
+    shown = [(page, *found) for page in PAGES for found in re.findall(r"!\[([^\]]*)\]\(([^):]+)\)", page.read_text())]
+    used = [(words, str((page.parent / path).relative_to(ROOT))) for page, words, path in shown]
     assert {path for _, path in used} == pictures
     assert all(len(words) > 20 for words, _ in used), "somebody may not see the picture"
     assert {path for path in pictures if (ROOT / path).stat().st_size > LARGEST_IMAGE} == set()
