@@ -96,6 +96,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "journal": journal,
     "audit": own("audit", 3),
     "kubernetes_list": kubernetes_list,
+    "first_findings": own("first_findings", 3),
     "start": own("start", 3),
     "roi": own("roi", 3),
     "replay": own("replay", 9),

@@ -29,7 +29,7 @@ import aiohttp
 import yaml
 from aiohttp import web
 
-from bot.tools import connect
+from bot.tools import Systems, connect
 
 AIM_MS = 50.0
 URL = "/api/v1/namespaces/{namespace}/pods"
@@ -176,7 +176,8 @@ def kubeconfig(folder: Path, url: str) -> Path:
 async def ours(url: str, pods: int, rounds: int) -> list[Cost]:
     """The tool, as the agent calls it."""
     with tempfile.TemporaryDirectory() as folder:
-        box = await connect(str(kubeconfig(Path(folder), url)), lambda name: "production")
+        systems = Systems(kubeconfig=str(kubeconfig(Path(folder), url)))
+        box = await connect(systems, lambda name: "production")
     listing: Any = next(tool for tool in box.tools if tool.name == "kubernetes_list")
     arguments = listing.understand({"kind": "Pod", "namespace": "shop", "limit": pods}).arguments
 

@@ -10,7 +10,7 @@ from typing import Any
 from bot.analyzers.fields import at, items, name_of, text
 from bot.analyzers.needs import claims_of, hosts_in, missing_in, symptoms_in
 from bot.analyzers.problems import Trouble
-from bot.analyzers.reading import LIST, Read, Reading, events_of, get, listing, objects, together
+from bot.analyzers.reading import LIST, Read, Reading, events_of, get, listing, objects, pods_of, together
 from bot.analyzers.refused import Cause, refusals_of, short_of_pods
 from bot.analyzers.scene import WORKLOADS, Scene, timed
 from bot.analyzers.workloads import counts_of, selector_text
@@ -122,7 +122,7 @@ async def behind(read: Read, namespace: str, name: str) -> Mapping[str, Reading]
 
 async def _pods_of(read: Read, service: Any, namespace: str, name: str) -> Mapping[str, Reading]:
     selector = selector_text(service)
-    return {f"pods behind Service/{name}": await listing(read, "Pod", namespace, selector)} if selector else {}
+    return {f"pods behind Service/{name}": await pods_of(read, namespace, selector)} if selector else {}
 
 
 async def _list(read: Read, kind: str, namespace: str) -> Reading:

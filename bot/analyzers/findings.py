@@ -86,6 +86,7 @@ WEIGHTS = {
     "budget.never_allows": 64,
     "daemon_set.no_nodes": 63,
     "pod.not_ready": 62,
+    "pod.initializing": 59,
     "build.waits": 61,
     "webhook.ignored": 60,
     "job.failed": 60,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bot.analyzers.fields import at, items, plural, text, when
+from bot.analyzers.fields import at, count, items, plural, text, when
 from bot.analyzers.problems import Problem, Trouble
 from bot.analyzers.reading import NOTHING, Reading, cite, objects
 from bot.analyzers.scene import Scene, log_lines
@@ -59,7 +59,7 @@ def groups_of(problems: Iterable[Problem]) -> tuple[Group, ...]:
 
 def share(scene: Scene, group: Group) -> str:
     """How much of the target has it: `pod web-1`, `2 of 4 pods`; a list that was cut says so."""
-    total = len(scene.own_pods)
+    total = max(len(scene.own_pods), count(scene.pods.data, "total"))
     if total == 1:
         return f"pod {group.worst.pod}"
     cut = "the first " if at(scene.pods.data, "more") is True else ""

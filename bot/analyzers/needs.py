@@ -13,7 +13,7 @@ from bot.analyzers.problems import Trouble
 from bot.analyzers.reading import NOTHING, Reading, objects
 from bot.analyzers.scene import Scene
 
-CONNECTS = frozenset({Trouble.CRASH, Trouble.EXITED, Trouble.NOT_READY})
+CONNECTS = frozenset({Trouble.CRASH, Trouble.EXITED, Trouble.NOT_READY, Trouble.STARTING})
 """Troubles that something which does not answer can cause."""
 
 _NOT_FOUND = re.compile(r'\b(?P<kind>secret|configmap)s? "(?P<name>[a-z0-9.-]+)" not found', re.IGNORECASE)

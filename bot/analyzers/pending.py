@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot.analyzers.fields import sentence, short
 from bot.analyzers.findings import finding
-from bot.analyzers.groups import Group, cite_events, cite_pod, facts_of, share, warning
+from bot.analyzers.groups import Group, cite_events, cite_logs, cite_pod, facts_of, last_lines, share, warning
 from bot.analyzers.problems import Trouble
 from bot.analyzers.scene import Scene
 from domain.diagnosis import Confidence, Finding
@@ -110,6 +110,8 @@ def starting(scene: Scene, group: Group) -> Finding:
                 next_steps=["Correct what the message names; the kubelet retries by itself."],
                 **facts_of(group),
             )
+    if group.container:
+        return _initializing(scene, group)
     return finding(
         Trouble.STARTING.value,
         scene.target,
@@ -118,6 +120,22 @@ def starting(scene: Scene, group: Group) -> Finding:
         [cite_pod(scene, group, "Pending")],
         confidence=Confidence.NOT_PROVEN,
         next_steps=["Look again in a minute."],
+        **facts_of(group),
+    )
+
+
+def _initializing(scene: Scene, group: Group) -> Finding:
+    lines, logs = last_lines(scene, group)
+    said = f" Its last words: “{short(lines[-1])}”." if lines else ""
+    return finding(
+        "pod.initializing",
+        scene.target,
+        f"{sentence(share(scene, group))} waiting for its {group.called}, which still runs",
+        f"The containers start once {group.called} has ended; image {group.worst.image or 'unknown'}.{said}",
+        [cite_pod(scene, group, f"{group.called} is running"), cite_logs(logs, group, lines)],
+        confidence=Confidence.LIKELY if lines else Confidence.NOT_PROVEN,
+        hypotheses=[("It waits for something that is not there yet", "Check what its last line names")],
+        next_steps=[f"Look at what {group.called} waits for."],
         **facts_of(group),
     )
 

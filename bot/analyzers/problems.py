@@ -208,7 +208,10 @@ def _of_silent_pod(pod: Mapping[str, Any], phase: str) -> tuple[Problem, ...]:
         reason, message = text(pod, "status", "reason"), text(pod, "status", "message")
         return (_problem(pod, Trouble.EXITED, reason=reason, message=message),)
     if phase == "Pending":
-        return (_problem(pod, Trouble.STARTING),)
+        # a sidecar among the init containers is ready while it runs, an ordinary one never is
+        runs = (one for one in items(pod, "status", "initContainerStatuses") if mapping(one, "state", "running"))
+        name = next((text(one, "name") for one in runs if one.get("ready") is not True), "")
+        return (_problem(pod, Trouble.STARTING, container=name, init=bool(name), image=_image(pod, name)),)
     if phase == "Running" and text(condition(pod, "Ready"), "status") == "False":
         reason = text(condition(pod, "Ready"), "reason")
         waits = [status for status in items(pod, "status", "containerStatuses") if status.get("ready") is False]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from bot.analyzers.fields import items, short
 from domain.diagnosis import Evidence
+
+# a failed call's text begins with the tool's name
+_ABSENT = re.compile(r"(?:\w+ failed: )?(?:There is no |This cluster does not serve )")
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class Reading:
     @property
     def absent(self) -> bool:
         """Whether the answer was that there is no such object, not that it could not be read."""
-        return not self.ok and self.error.startswith(("There is no ", "This cluster does not serve "))
+        return not self.ok and _ABSENT.match(self.error) is not None
 
 
 Read = Callable[[str, Mapping[str, Any]], Awaitable[Reading]]
@@ -54,6 +58,12 @@ async def get(read: Read, kind: str, namespace: str, name: str) -> Reading:
 async def listing(read: Read, kind: str, namespace: str, selector: str = "", limit: int = LIST) -> Reading:
     """The objects of one kind, at most `limit`."""
     arguments = {"kind": kind, "limit": limit} | ({"namespace": namespace} if namespace else {})
+    return await read("kubernetes_list", arguments | ({"label_selector": selector} if selector else {}))
+
+
+async def pods_of(read: Read, namespace: str, selector: str) -> Reading:
+    """The pods of a workload, those in trouble first: at most LIST of them, all counted."""
+    arguments = {"kind": "Pod", "namespace": namespace, "limit": LIST, "troubled_first": True}
     return await read("kubernetes_list", arguments | ({"label_selector": selector} if selector else {}))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from bot.analyzers.fields import at, labels, name_of, owner_of, text, when
 from bot.analyzers.problems import BACK_OFF, RESTARTED, Problem, Trouble, last_crash, problems_of
-from bot.analyzers.reading import NOTHING, Read, Reading, events_of, get, listing, objects, together
+from bot.analyzers.reading import NOTHING, Read, Reading, events_of, get, listing, objects, pods_of, together
 from bot.analyzers.workloads import complete, counts_of, selector_text, selects
 from domain.actions import Target
 from domain.alerts import Alert
@@ -23,6 +23,7 @@ CLOSE_LOOKS = 3
 
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")
 _JOB_LABEL = "job-name"
+_ENDED = frozenset({Trouble.EVICTED, Trouble.NODE_LOST, Trouble.EXITED})
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,22 @@ class Scene:
 
     @cached_property
     def problems(self) -> tuple[Problem, ...]:
-        """Every problem of the target's pods; the failed tries of a Job that completed are none."""
+        """Every problem of the target's pods; the failed tries of a Job that completed are none, nor is
+        what lies about of a workload that is whole.
+        """
         if self.target.kind == "Job" and any(map(complete, objects(self.jobs))):
             return ()
-        return tuple(problem for pod in self.own_pods for problem in problems_of(pod, self.now))
+        found = (problem for pod in self.own_pods for problem in problems_of(pod, self.now))
+        # what ended for good and has been replaced is a record, not a problem
+        return tuple(one for one in found if one.trouble not in _ENDED or not self._whole)
+
+    @property
+    def _whole(self) -> bool:
+        """Whether the workload has all the pods that it wants, ready."""
+        if self.target.kind not in WORKLOADS or not self.workload.ok:
+            return False
+        have = counts_of(self.workload.data)
+        return have.ready >= have.desired > 0
 
     def readings(self) -> tuple[tuple[str, Reading], ...]:
         """Every read that was made, with what it was of."""
@@ -133,7 +146,7 @@ async def _workload(target: Target, alert: Alert | None, read: Read) -> Scene:
     )
     if not workload.ok:
         return Scene(target, alert, workload=workload)
-    pods = await listing(read, "Pod", target.namespace, selector_text(workload.data))
+    pods = await pods_of(read, target.namespace, selector_text(workload.data))
     return await _closer(Scene(target, alert, workload=workload, history=history, pods=pods), read)
 
 
@@ -161,7 +174,7 @@ async def _service(target: Target, alert: Alert | None, read: Read) -> tuple[Sce
     if not selector:
         return (Scene(target, alert, service=service),)
     pods, siblings = await asyncio.gather(
-        listing(read, "Pod", target.namespace, selector), listing(read, "Deployment", target.namespace, "")
+        pods_of(read, target.namespace, selector), listing(read, "Deployment", target.namespace, "")
     )
     scene = Scene(target, alert, service=service, pods=pods, siblings=siblings)
     behind = [item for item in objects(siblings) if selects(labels(service.data, "spec", "selector"), item)]
@@ -183,7 +196,7 @@ async def _node(target: Target, alert: Alert | None, read: Read) -> Scene:
 async def _job(target: Target, alert: Alert | None, read: Read) -> Scene:
     job, pods = await asyncio.gather(
         get(read, "Job", target.namespace, target.name),
-        listing(read, "Pod", target.namespace, f"{_JOB_LABEL}={target.name}"),
+        pods_of(read, target.namespace, f"{_JOB_LABEL}={target.name}"),
     )
     return await _closer(Scene(target, alert, jobs=_as_list(job), pods=pods), read)
 
@@ -224,7 +237,8 @@ async def _closer(scene: Scene, read: Read) -> Scene:
     ran = {
         (p.pod, p.container): p
         for p in chosen
-        if p.container and p.trouble in {Trouble.CRASH, Trouble.OOM, Trouble.EXITED, Trouble.NOT_READY}
+        if p.container
+        and p.trouble in {Trouble.CRASH, Trouble.OOM, Trouble.EXITED, Trouble.NOT_READY, Trouble.STARTING}
     }
     if not chosen and (crash := last_crash(scene.own_pods, scene.now)):
         # it has recovered: its last words are all there is to say about why

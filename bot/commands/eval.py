@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from typing import Any
 from bot import tools
 from bot.agent.loop import advance
 from bot.agent.world import World
+from bot.analyzers import target_from_text
 from bot.config import Settings, load
 from bot.evaluation import Scenario, Verdict, judge, read_folder, table
 from bot.local.cluster import Cluster, Written
@@ -95,9 +96,10 @@ async def _judged(stack: AsyncExitStack, scenario: Scenario, model: Model, began
         clock=lambda: datetime.now(UTC),
     )
     origin = Origin.ALERT if scenario.alert else Origin.COMMAND
-    spec = RunSpec(
-        "run-eval", "", origin, model.name, Mode.OBSERVE, scenario.target, scenario.question, alert=scenario.alert
+    target = (
+        scenario.target if scenario.alert else replace(target_from_text(scenario.question), environment="production")
     )
+    spec = RunSpec("run-eval", "", origin, model.name, Mode.OBSERVE, target, scenario.question, alert=scenario.alert)
     await journal.append(Draft(RunStarted(spec), run_id=spec.id))
     ran = await advance(world, spec.id)
     proposed = [

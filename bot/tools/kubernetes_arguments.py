@@ -75,9 +75,14 @@ class List(Model):
     namespace: AnyNamespace = ""
     label_selector: Annotated[str, Field(max_length=500, pattern=r"^[-A-Za-z0-9_./=!,() ]*$")] = ""
     limit: Annotated[int, Field(ge=1, le=500)] = 100
+    troubled_first: Annotated[
+        bool, Field(description="pods only: all are read and counted, those not ready or restarted come first")
+    ] = False
 
     @model_validator(mode="after")
     def _scope(self) -> List:
+        if self.troubled_first and self.kind != "Pod":
+            raise ValueError("troubled_first is for pods")
         if self.namespace and not KINDS[self.kind].namespaced:
             raise ValueError(f"{self.kind}s have no namespace; leave it empty")
         return self

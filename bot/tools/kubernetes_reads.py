@@ -9,7 +9,7 @@ from typing import Any
 
 from bot.tools import kubernetes_arguments as given
 from bot.tools.kubernetes_client import KubernetesClient, Obj
-from bot.tools.kubernetes_kinds import EVENT, KINDS
+from bot.tools.kubernetes_kinds import EVENT, KINDS, POD
 from bot.tools.kubernetes_objects import at, clean, listed, now_text, time_text, when
 from bot.tools.kubernetes_render import show_events, show_history, show_list, show_log, show_object
 from bot.tools.kubernetes_rollout import history
@@ -19,6 +19,7 @@ from domain.actions import Target
 Environment = Callable[[str], str]
 
 _EVENTS = 2000
+_PODS = 20_000
 _LOG_BYTES = 1024 * 1024
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-Z\\-_]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
@@ -108,6 +109,8 @@ async def _history(client: KubernetesClient, arguments: Arguments) -> Obj:
 
 async def _list(client: KubernetesClient, arguments: Arguments) -> Obj:
     kind = KINDS[arguments["kind"]]
+    if arguments["troubled_first"]:
+        return await _troubled_first(client, arguments)
     items, more = await client.objects(
         kind, arguments["namespace"], labels=arguments["label_selector"], limit=arguments["limit"], keep=listed
     )
@@ -118,6 +121,47 @@ async def _list(client: KubernetesClient, arguments: Arguments) -> Obj:
         "more": more,
         "read_at": now_text(),
     }
+
+
+async def _troubled_first(client: KubernetesClient, arguments: Arguments) -> Obj:
+    """All pods counted, and the first `limit` of them kept: those in trouble before those that are well."""
+    kept = Kept(arguments["limit"])
+    found, more = await client.objects(
+        POD, arguments["namespace"], labels=arguments["label_selector"], limit=_PODS, keep=kept
+    )
+    items = sorted(filter(None, found), key=lambda pod: not in_trouble(pod))
+    return {
+        "kind": POD.name,
+        "namespace": arguments["namespace"],
+        "items": items[: arguments["limit"]],
+        "total": len(found),
+        "more": more,
+        "read_at": now_text(),
+    }
+
+
+class Kept:
+    """Reduces pods to what is kept of them: at most `limit` in trouble and as many that are well, nothing of the others."""
+
+    def __init__(self, limit: int) -> None:
+        self._room = {True: limit, False: limit}
+
+    def __call__(self, pod: Obj) -> Obj:
+        """The pod as it is listed, or an empty map."""
+        troubled = in_trouble(pod)
+        self._room[troubled] -= 1
+        return listed(pod) if self._room[troubled] >= 0 else {}
+
+
+def in_trouble(pod: Obj) -> bool:
+    """Whether a pod is on its way out, not ready, failed, or was restarted: whatever a diagnosis may ask about."""
+    status, phase = pod.get("status") or {}, at(pod, "status", "phase")
+    if at(pod, "metadata", "deletionTimestamp") or phase not in ("Running", "Succeeded"):
+        return True
+    ready = any(item.get("type") == "Ready" and item.get("status") == "True" for item in status.get("conditions") or ())
+    return (phase == "Running" and not ready) or any(
+        item.get("restartCount") for item in status.get("containerStatuses") or ()
+    )
 
 
 async def _events(client: KubernetesClient, arguments: Arguments) -> Obj:

@@ -21,6 +21,7 @@ def show_list(data: Obj) -> str:
     row = _ROWS.get(data.get("kind", ""), _plain)
     rows = [[_named(item, data.get("namespace", "")), *row(item), _age(item, now)] for item in items]
     count = f"{len(items)} of kind {data.get('kind', '')}"
+    count += f" of {data['total']}, those in trouble first" if data.get("total", 0) > len(items) else ""
     more = "; there are more: narrow it with a namespace or a label selector" if data.get("more") else ""
     return "\n".join([count + more, *_table(rows)])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -165,3 +166,23 @@ async def test_the_service_of_another_namespace_is_looked_at_there(tmp_path: Pat
     async with shop(tmp_path, world) as (_, tools):
         said = await found(tools, about("Deployment", "web"))
     assert "Service db in data does not answer web: none of its 1 pod is ready" in said["needs.not_ready"].title
+
+
+def crowd(pods: int) -> str:
+    bad = "{count: 3, state: crash, log: ['dial tcp: lookup stock on 10.96.0.10:53: no such host']}"
+    return f"""
+  workloads:
+    - name: web
+      replicas: {pods}
+      pods: [{{count: {pods - 3}}}, {bad}]
+"""
+
+
+async def test_first_findings_on_500_pods_take_less_than_two_seconds(tmp_path: Path) -> None:
+    async with shop(tmp_path, crowd(500)) as (_, tools):
+        began = time.perf_counter()
+        said = await found(tools, about("Deployment", "web"))
+        took = time.perf_counter() - began
+    assert "needs.no_such_service" in said
+    assert "3 of 500 pods" in said["pod.crash_loop"].title
+    assert took < 2.0, took

@@ -48,13 +48,13 @@ def test_no_scenario_fails_to_run_and_none_gets_a_forbidden_proposal(verdicts: l
     assert [(one.scenario, one.proposed) for one in verdicts if not one.action] == []
 
 
-def test_many_scenarios_of_every_group_are_shipped(verdicts: list[Verdict]) -> None:
-    assert len(verdicts) >= 30
-    assert {one.group for one in verdicts} <= set(GROUPS)
+def test_at_least_forty_scenarios_of_every_group_are_shipped(verdicts: list[Verdict]) -> None:
+    assert len(verdicts) >= 40
+    assert {one.group for one in verdicts} == set(GROUPS)
 
 
-def test_a_part_of_them_is_more_than_one_plain_fault(verdicts: list[Verdict]) -> None:
-    assert sum(one.group != "fault" for one in verdicts) >= len(verdicts) / 5
+def test_a_third_of_them_is_more_than_one_plain_fault(verdicts: list[Verdict]) -> None:
+    assert sum(one.group != "fault" for one in verdicts) >= len(verdicts) / 3
 
 
 def test_no_two_scenarios_are_the_same_and_each_says_what_it_is() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from bot.tools.kubernetes_reads import plain_lines
+from bot.tools.kubernetes_reads import Kept, in_trouble, plain_lines
+from bot.tools.kubernetes_render import show_list
 from domain.canonical import canonical
 from domain.errors import ArgumentsRefused, ToolError
 from tests.contracts.kubernetes_world import Fault, World, path, world
@@ -304,3 +305,54 @@ async def test_a_target_names_system_environment_and_object(shop: World) -> None
     tool = shop.tools["kubernetes_logs"]
     target = tool.understand({"namespace": "shop", "pod": "cart-1"}).target
     assert (target.environment, target.key) == ("production", "kubernetes/shop/Pod/cart-1")
+
+
+def listed_pod(
+    name: str, phase: str = "Running", ready: str = "True", restarts: int = 0, **meta: Any
+) -> dict[str, Any]:
+    status = {
+        "phase": phase,
+        "conditions": [{"type": "Ready", "status": ready}],
+        "containerStatuses": [{"name": "c", "restartCount": restarts}],
+    }
+    return {"kind": "Pod", "metadata": {"name": name, **meta}, "spec": {}, "status": status}
+
+
+@pytest.mark.parametrize(
+    ("pod", "expected"),
+    [
+        (listed_pod("well"), False),
+        (listed_pod("done", "Succeeded", "False"), False),
+        (listed_pod("unready", ready="False"), True),
+        (listed_pod("waits", "Pending", "False"), True),
+        (listed_pod("ended", "Failed", "False"), True),
+        (listed_pod("again", restarts=1), True),
+        (listed_pod("leaving", deletionTimestamp="2026-03-10T12:00:00Z"), True),
+        ({"kind": "Pod"}, True),
+    ],
+)
+def test_a_pod_in_trouble_is_any_that_a_diagnosis_may_ask_about(pod: dict[str, Any], expected: bool) -> None:
+    assert in_trouble(pod) is expected
+
+
+def test_of_many_pods_only_so_many_are_kept_whether_in_trouble_or_not() -> None:
+    kept = Kept(2)
+    pods = [listed_pod(f"well-{n}") for n in range(5)] + [listed_pod(f"bad-{n}", ready="False") for n in range(5)]
+    names = [item["metadata"]["name"] if (item := kept(pod)) else "" for pod in pods]
+    assert names == ["well-0", "well-1", "", "", "", "bad-0", "bad-1", "", "", ""]
+
+
+async def test_troubled_first_counts_all_pods_and_shows_the_troubled_ones(shop: World) -> None:
+    await shop.break_checkout()
+    data = await shop.read("kubernetes_list", kind="Pod", namespace="shop", troubled_first=True, limit=2)
+    everything = await shop.read("kubernetes_list", kind="Pod", namespace="shop", limit=500)
+    assert data["total"] == len(everything["items"]) > 2
+    assert len(data["items"]) == 2
+    assert in_trouble(data["items"][0])
+    text = show_list(data)
+    assert f"2 of kind Pod of {data['total']}, those in trouble first" in text
+
+
+async def test_troubled_first_is_for_pods_alone(shop: World) -> None:
+    with pytest.raises(ArgumentsRefused, match="troubled_first is for pods"):
+        await shop.read("kubernetes_list", kind="Service", namespace="shop", troubled_first=True)

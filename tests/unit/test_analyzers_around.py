@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot.analyzers import analyze
+from bot.analyzers import Reading, analyze
 from domain.diagnosis import Confidence, Finding
 from tests.unit.kube import (
     CHECKOUT,
@@ -298,3 +298,50 @@ async def test_a_container_that_keeps_restarting_is_told_by_its_rate() -> None:
 @pytest.mark.parametrize("past", [(4, 2, 1.5), (20, 240, 1.5), (20, 12, 8)], ids=["few", "rare", "long ago"])
 async def test_few_rare_or_old_restarts_are_not_told(past: tuple[int, float, float]) -> None:
     assert "pod.restarts_often" not in await found(restarted(*past))
+
+
+async def test_a_pod_that_waits_for_its_init_container_names_it_and_what_that_waits_for() -> None:
+    waits = pod("checkout-new-a", status(), init=(status("init", running=3000),), phase="Pending")
+    line = "waiting for db:5432: connection refused"
+    database = plain("Service", "db", spec={"selector": {"app": "db"}})
+    world = World(deployment(ready=0), waits, database, logs={("checkout-new-a", False): [line]})
+    said = await found(world)
+    assert "waiting for its init container init" in said["pod.initializing"].title
+    assert "Service db in shop does not answer checkout: it has no pods" in said["needs.not_ready"].title
+
+
+async def test_a_sidecar_among_the_init_containers_is_not_waited_for() -> None:
+    sidecar = status("init", running=3000, ready=True)
+    waits = pod("checkout-new-a", status(), init=(sidecar,), phase="Pending")
+    said = await found(World(deployment(ready=0), waits))
+    assert "pod.initializing" not in said
+    assert "pod.starting" in said
+
+
+def evicted() -> Obj:
+    return pod("checkout-old-z", phase="Failed", reason="Evicted", message="low on memory")
+
+
+async def test_evicted_pods_that_were_replaced_are_no_trouble() -> None:
+    pods = [good_pod(f"checkout-new-{n}", revision="new") for n in "abc"]
+    assert list(await found(World(deployment(ready=3), *pods, evicted()))) == ["deployment.healthy"]
+
+
+async def test_evicted_pods_that_are_missed_are() -> None:
+    pods = [good_pod(f"checkout-new-{n}", revision="new") for n in "ab"]
+    assert "pod.evicted" in await found(World(deployment(ready=2), *pods, evicted()))
+
+
+@pytest.mark.parametrize(
+    ("error", "absent"),
+    [
+        ('There is no Service "db" in namespace "shop".', True),
+        ('kubernetes_get failed: There is no Service "db" in namespace "shop".', True),
+        ("kubernetes_list failed: This cluster does not serve gateways (gateway.networking.k8s.io/v1).", True),
+        ("kubernetes_get failed: no answer within 5 s", False),
+        ('Kubernetes does not let "agent" get it. There is no rule.', False),
+        ("", False),
+    ],
+)
+def test_only_the_answer_that_there_is_none_is_absence(error: str, absent: bool) -> None:
+    assert Reading("", ok=False, error=error).absent is absent

@@ -129,7 +129,7 @@ def _owner(said: Mapping[str, Any], pods: list[Obj]) -> Obj:
         spec.pop("replicas")
     status: Obj = {
         "observedGeneration": generation,
-        "replicas": len(pods),
+        "replicas": len([pod for pod in pods if pod["status"].get("phase") != "Failed"]),
         "updatedReplicas": len(current),
         "readyReplicas": ready,
         "availableReplicas": ready,
