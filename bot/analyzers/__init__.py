@@ -24,6 +24,7 @@ from bot.analyzers.jobs import analyze_jobs
 from bot.analyzers.known import analyze_known, recall
 from bot.analyzers.limits import analyze_limits
 from bot.analyzers.measured import analyze_measured, measure
+from bot.analyzers.namespaces import analyze_namespaces
 from bot.analyzers.network import analyze_network
 from bot.analyzers.nodes import analyze_nodes
 from bot.analyzers.objects import look_at
@@ -59,6 +60,7 @@ ANALYZERS: tuple[Callable[[Scene], tuple[Finding, ...]], ...] = (
     analyze_gateways,
     analyze_certificates,
     analyze_limits,
+    analyze_namespaces,
     analyze_services,
     analyze_nodes,
     analyze_jobs,

@@ -1,11 +1,11 @@
-"""Quotas, network policies, ConfigMaps and namespaces that are asked about themselves."""
+"""Quotas, network policies and ConfigMaps that are asked about themselves."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bot.analyzers.fields import at, items, labels, mapping, name_of, plural, short, text, when
+from bot.analyzers.fields import at, items, labels, mapping, name_of, plural, text
 from bot.analyzers.findings import finding
 from bot.analyzers.network import restricts
 from bot.analyzers.quantities import parse_amount
@@ -103,30 +103,8 @@ def _config_map(scene: Scene, data: Any) -> Finding:
     )
 
 
-def _namespace(scene: Scene, data: Any) -> Finding:
-    deleted = when(data, "metadata", "deletionTimestamp")
-    failing = [item for item in items(data, "status", "conditions") if text(item, "status") == "True"]
-    said = "; ".join(f"{text(item, 'type')}: {short(text(item, 'message'), 250)}" for item in failing)
-    if deleted is None:
-        code, words = "namespace.healthy", "is active"
-    else:
-        code, words = "namespace.terminating", f"is still being deleted: {said or 'nothing says what holds it'}"
-    return finding(
-        code,
-        scene.target,
-        f"Namespace {scene.target.name} {words}",
-        f"Deleted {text(data, 'metadata', 'deletionTimestamp')}. {said}" if deleted else "Nothing is proposed.",
-        [cite(scene.workload, f"Namespace {scene.target.name}", said or words)],
-        healthy=deleted is None,
-        next_steps=["Look at the named objects and at what should remove their finalizers, or at the API that is down."]
-        if deleted
-        else (),
-    )
-
-
 _ABOUT: Mapping[str, Callable[[Scene, Any], Finding]] = {
     "ResourceQuota": _quota,
     "NetworkPolicy": _policy,
     "ConfigMap": _config_map,
-    "Namespace": _namespace,
 }

@@ -152,9 +152,8 @@ _AROUND: Mapping[str, Callable[[Target, Any, Read], Awaitable[Around]]] = {
     "ResourceQuota": _nothing,
     "ConfigMap": _config_map,
     "Certificate": _certificate,
-    "Namespace": _nothing,
     **dict.fromkeys(HOOKS, _hooks),
 }
-_CLUSTER_WIDE = frozenset({"PersistentVolume", "Namespace", *HOOKS})
+_CLUSTER_WIDE = frozenset({"PersistentVolume", *HOOKS})
 
 OTHER_KINDS: Iterable[str] = tuple(_AROUND)

@@ -168,8 +168,11 @@ async def _pod(target: Target, alert: Alert | None, read: Read) -> tuple[Scene, 
 async def _service(target: Target, alert: Alert | None, read: Read) -> tuple[Scene, ...]:
     service = await get(read, "Service", target.namespace, target.name)
     if not service.ok:  # an alert's `service` label is often the application's name, not a Service's
-        scene = await _workload(replace(target, kind="Deployment"), alert, read)
-        return (scene,) if scene.workload.ok else (Scene(target, alert, service=service),)
+        for kind in ("Deployment", "StatefulSet", "DaemonSet"):
+            scene = await _workload(replace(target, kind=kind), alert, read)
+            if scene.workload.ok:
+                return (scene,)
+        return (Scene(target, alert, service=service),)
     selector = selector_text(service.data)
     if not selector:
         return (Scene(target, alert, service=service),)
@@ -215,7 +218,9 @@ async def _cron_job(target: Target, alert: Alert | None, read: Read) -> tuple[Sc
 
 async def _namespace(target: Target, alert: Alert | None, read: Read) -> tuple[Scene, ...]:
     kinds = ("Deployment", "StatefulSet", "DaemonSet")
-    found = await asyncio.gather(*(listing(read, kind, target.namespace, "") for kind in kinds))
+    own, *found = await asyncio.gather(
+        get(read, "Namespace", "", target.namespace), *(listing(read, kind, target.namespace, "") for kind in kinds)
+    )
     incomplete = [
         replace(target, kind=kind, name=name_of(item))
         for kind, listed in zip(kinds, found, strict=True)
@@ -223,7 +228,8 @@ async def _namespace(target: Target, alert: Alert | None, read: Read) -> tuple[S
         if name_of(item) and counts_of(item).ready < counts_of(item).desired
     ]
     scenes = await asyncio.gather(*(_workload(each, alert, read) for each in incomplete[:CLOSE_LOOKS]))
-    return (*(timed(Scene(target, alert, siblings=listed)) for listed in found), *scenes)
+    whole = Scene(replace(target, kind="Namespace", name=target.namespace), alert, workload=own)
+    return (timed(replace(whole, around=dict(zip(kinds, found, strict=True)))), *scenes)
 
 
 async def _closer(scene: Scene, read: Read) -> Scene:

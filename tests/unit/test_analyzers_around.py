@@ -345,3 +345,40 @@ async def test_evicted_pods_that_are_missed_are() -> None:
 )
 def test_only_the_answer_that_there_is_none_is_absence(error: str, absent: bool) -> None:
     assert Reading("", ok=False, error=error).absent is absent
+
+
+NAMESPACE = replace(CHECKOUT, kind="", name="")
+
+
+async def test_a_namespace_whose_workloads_have_their_pods_is_healthy_and_names_those_scaled_to_nothing() -> None:
+    idle = deployment(ready=0, desired=0)
+    idle["metadata"]["name"] = "batch"
+    said = await found(World(plain("Namespace", "shop"), deployment(ready=3), idle), NAMESPACE)
+    assert list(said) == ["namespace.healthy"]
+    assert "Scaled to 0: Deployment batch." in said["namespace.healthy"].detail
+
+
+async def test_a_namespace_with_a_workload_that_lacks_pods_is_not_called_healthy() -> None:
+    said = await found(World(plain("Namespace", "shop"), deployment(ready=0), crashing_pod()), NAMESPACE)
+    assert "namespace.healthy" not in said
+    assert "pod.crash_loop" in said
+
+
+async def test_a_namespace_that_is_still_being_deleted_says_what_holds_it() -> None:
+    held = {
+        "type": "NamespaceFinalizersRemaining",
+        "status": "True",
+        "message": "acme.dev/hold in 2 resource instances",
+    }
+    fine = {"type": "NamespaceDeletionDiscoveryFailure", "status": "False", "message": "all well"}
+    own = plain("Namespace", "shop", meta={"deletionTimestamp": ago(hours=2)}, status={"conditions": [held, fine]})
+    said = (await found(World(own), NAMESPACE))["namespace.terminating"]
+    assert "acme.dev/hold" in said.title + said.detail
+    assert "all well" not in said.detail
+
+
+async def test_a_service_label_that_is_a_stateful_sets_name_leads_to_it() -> None:
+    database = plain("StatefulSet", "db", spec={"replicas": 1, "selector": {"matchLabels": {"app": "db"}}})
+    database |= {"status": {"readyReplicas": 1, "replicas": 1}}
+    said = await found(World(database), replace(CHECKOUT, kind="Service", name="db"))
+    assert said["deployment.healthy"].target.kind == "StatefulSet"
