@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def at(value: Any, *path: str) -> Any:
@@ -32,11 +29,14 @@ def items(value: Any, *path: str) -> list[Mapping[str, Any]]:
 
 
 def text(value: Any, *path: str) -> str:
-    """The string at a path without control characters, else an empty one."""
+    """The string at a path without what cannot be printed, else an empty one."""
     found = at(value, *path)
     if not isinstance(found, str):
         return ""
-    return found if found.isprintable() else _CONTROL.sub(" ", found)
+    if found.isprintable():
+        return found
+    # not only control characters: what turns the direction of text around, and what no font has, deceives or hides
+    return "".join(char if char.isprintable() or char in "\n\t" else " " for char in found)
 
 
 def number(value: Any, *path: str) -> int | None:

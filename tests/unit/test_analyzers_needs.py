@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from bot.analyzers.fields import text
 from bot.analyzers.needs import _hosts, _named, _service, reference
 from bot.analyzers.network import chosen, restricts
 from bot.analyzers.quantities import parse_amount
@@ -226,6 +227,23 @@ def test_a_policy_chooses_pods_by_all_its_labels() -> None:
 def test_a_policy_with_expressions_is_not_judged() -> None:
     expressions = [{"key": "app", "operator": "Exists"}]
     assert not chosen(policy(podSelector={"matchExpressions": expressions}), {"app": "web"})
+
+
+# --- foreign text
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("pod\u202eknalb", "pod knalb"),
+        ("a\x1b[31mb", "a [31mb"),
+        ("line\nnext\tcell", "line\nnext\tcell"),
+        ("größe 5 µs", "größe 5 µs"),
+        ("\ud7fc", " "),
+    ],
+)
+def test_what_cannot_be_printed_is_left_out_of_foreign_text(given: str, shown: str) -> None:
+    assert text({"a": given}, "a") == shown
 
 
 # --- requests
