@@ -93,6 +93,7 @@ WEIGHTS = {
     "storage.filling": 58,
     "autoscaler.at_maximum": 57,
     "deployment.paused": 56,
+    "storage.waits": 55,
     "deployment.not_observed": 55,
     "service.no_ready_pods": 50,
     "ingress.warning": 49,

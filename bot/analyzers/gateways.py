@@ -49,7 +49,9 @@ def _gateway(scene: Scene) -> Iterator[Finding]:
             next_steps=["Correct gatewayClassName, or install the controller that brings the class."],
         )
         return
-    told = list(_false(at(data, "status"), _GATEWAY))
+    own = next((item for item in objects(classes) if name_of(item) == wanted), {})
+    told = [(f"class {wanted}: {kind}", why) for kind, why in _false(at(own, "status"), ("Accepted",))]
+    told += _false(at(data, "status"), _GATEWAY)
     for listener in items(data, "status", "listeners"):
         told += [(f"listener {text(listener, 'name')}: {kind}", why) for kind, why in _false(listener, _LISTENER)]
     for what, why in told[-3:]:

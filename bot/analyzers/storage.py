@@ -227,6 +227,8 @@ def _bound(scene: Scene) -> Finding:
             next_steps=["Find what writes to it; free space, or " + ("raise its request." if grows else "move it.")],
             capacity=size,
         )
+    if phase == "Pending" and text(own, "volumeBindingMode") != "WaitForFirstConsumer":
+        return _waits(scene, claim, wanted)
     waits = "It waits for a pod that uses it, as its class says." if phase == "Pending" else ""
     return finding(
         "storage.healthy",
@@ -235,6 +237,26 @@ def _bound(scene: Scene) -> Finding:
         f"{facts}. {waits} Nothing is proposed: nothing is broken now.",
         [_cite_claim(scene, claim, facts)],
         healthy=True,
+    )
+
+
+def _waits(scene: Scene, claim: Obj, wanted: str) -> Finding:
+    reading = scene.near(f"events of PersistentVolumeClaim/{name_of(claim)}")
+    told = max(objects(reading), key=lambda item: text(item, "last"), default=None)
+    said = short(text(told, "message"), 300) or "nothing says what it waits for"
+    return finding(
+        "storage.waits",
+        scene.target,
+        f"PersistentVolumeClaim {name_of(claim)} is Pending: {said}",
+        f"Class {wanted or 'none named'} makes volumes at once, and there is none yet. {said}",
+        [
+            _cite_claim(scene, claim, f"Pending, class {wanted}"),
+            cite(reading, f"events of PersistentVolumeClaim {name_of(claim)}", said) if told else (),
+        ],
+        confidence=Confidence.NOT_PROVEN,
+        hypotheses=[("The class's provisioner does not run", "Look at its pods and their log")],
+        next_steps=["Look again in a minute, then at the provisioner of the class."],
+        claim=name_of(claim),
     )
 
 

@@ -114,7 +114,8 @@ def _node(item: Obj) -> list[str]:
     bad = [
         f"{entry.get('type')}={entry.get('status')}"
         for entry in at(item, "status", "conditions") or []
-        if (entry.get("status") != "True") == (entry.get("type") == "Ready")
+        # Ready, KernelReady, StorageReady are well when True; pressures and problems when not
+        if (entry.get("status") != "True") == str(entry.get("type")).endswith("Ready")
     ]
     cordoned = ["cordoned"] if at(item, "spec", "unschedulable") else []
     return [", ".join(bad + cordoned) or "Ready"]

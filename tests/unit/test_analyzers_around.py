@@ -208,6 +208,7 @@ async def test_a_name_that_does_not_resolve_and_no_service_has_is_named() -> Non
         "lookup api.stripe.com on 10.96.0.10:53: no such host",
         "dial tcp 10.0.0.7:5432: connection refused",
         "connect to localhost:5432: connection refused",
+        "connect to host-outside:5432: connection refused",  # it resolves, so somebody knows it
     ],
 )
 async def test_a_name_that_is_there_or_outside_is_no_missing_service(line: str) -> None:
@@ -382,3 +383,7 @@ async def test_a_service_label_that_is_a_stateful_sets_name_leads_to_it() -> Non
     database |= {"status": {"readyReplicas": 1, "replicas": 1}}
     said = await found(World(database), replace(CHECKOUT, kind="Service", name="db"))
     assert said["deployment.healthy"].target.kind == "StatefulSet"
+
+
+async def test_a_namespace_that_could_not_be_listed_whole_is_not_called_healthy() -> None:
+    assert await found(World(plain("Namespace", "shop"), deployment(ready=3), more=True), NAMESPACE) == {}

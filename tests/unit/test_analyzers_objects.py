@@ -191,7 +191,7 @@ async def test_the_certificate_behind_an_ingress_is_looked_at_by_its_secret() ->
     own = ingress(("web", {"number": 80}), tls=[{"secretName": "web-tls"}])
     expired = plain("Certificate", "web", spec={"secretName": "web-tls"}, status={"notAfter": ago(hours=2)})
     other = plain("Certificate", "shop", spec={"secretName": "shop-tls"}, status={"notAfter": ago(hours=2)})
-    said = await about("Ingress", "web", own, NGINX, WEB, other, expired)
+    said = await about("Ingress", "web", own, NGINX, WEB, expired, other)
     assert said["certificate.expired"].title.startswith("Certificate web expired")
 
 
@@ -281,6 +281,13 @@ async def test_a_gateway_class_that_does_not_exist_is_named() -> None:
     assert "istio" in said["gateway.class_missing"].detail
 
 
+async def test_a_class_that_no_controller_accepted_is_said_of_its_gateway() -> None:
+    refused = {"type": "Accepted", "status": "False", "reason": "InvalidParameters", "message": "no such config"}
+    own = plain("GatewayClass", "cilium", status={"conditions": [refused]})
+    said = await about("Gateway", "edge", gateway(), own)
+    assert "class cilium: Accepted is False, InvalidParameters: no such config" in said["gateway.not_accepted"].title
+
+
 # --- quotas, policies, ConfigMaps, namespaces
 
 
@@ -351,6 +358,7 @@ RELEASED = plain("PersistentVolume", "pv-1", status={"phase": "Released"}, spec=
         (claim(storageClassName="fast", volumeName="pv-9"), "storage.volume_unusable", "does not exist"),
         (claim("Lost", volumeName="pv-9"), "storage.claim_lost", "PersistentVolume pv-9 does not exist any more"),
         (claim(storageClassName="lazy"), "storage.healthy", "Pending"),  # it waits for its first pod, as it should
+        (claim(storageClassName="fast"), "storage.waits", "nothing says what it waits for"),
         (claim("Bound", storageClassName="fast"), "storage.healthy", "bound: 10Gi"),
     ],
 )
@@ -456,6 +464,19 @@ async def test_a_claim_that_a_waiting_pod_mounts_and_nobody_made_is_named() -> N
     volumes = [{"name": "d", "persistentVolumeClaim": {"claimName": "data-9"}}]
     said = await about("Deployment", "checkout", *stuck(volumes=volumes), machine(), claim("Bound"))
     assert said["storage.claim_missing"].title == "PersistentVolumeClaim data-9 does not exist"
+
+
+async def test_where_not_all_claims_are_known_none_is_called_missing() -> None:
+    volumes = [{"name": "d", "persistentVolumeClaim": {"claimName": "data-9"}}]
+    target = replace(CHECKOUT, kind="Deployment", name="checkout")
+    world = World(*stuck(volumes=volumes), claim("Bound"), more=True)
+    assert "storage.claim_missing" not in {item.code for item in await analyze(target, None, world.read)}
+
+
+async def test_a_provisioner_that_only_says_that_it_is_asked_is_quoted() -> None:
+    asked = event("data", "ExternalProvisioning", "waiting for csi.acme.dev", kind="PersistentVolumeClaim")
+    said = await about("PersistentVolumeClaim", "data", claim(storageClassName="fast"), FAST, events=(asked,))
+    assert "waiting for csi.acme.dev" in said["storage.waits"].title
 
 
 async def test_a_daemon_set_for_nodes_that_do_not_exist_says_which() -> None:

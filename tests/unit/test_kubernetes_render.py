@@ -84,6 +84,18 @@ def test_a_pod_has_readiness_restarts_node_and_age() -> None:
             "x  Ready  24h old",
         ),
         (
+            "Node",
+            {
+                "status": {
+                    "conditions": [
+                        {"type": "KernelReady", "status": "True"},
+                        {"type": "StorageReady", "status": "False"},
+                    ]
+                }
+            },
+            "x  StorageReady=False  24h old",
+        ),
+        (
             "Service",
             {"spec": {"type": "ClusterIP", "ports": [{"port": 80}, {"port": 443}], "selector": {"app": "x"}}},
             "x  ClusterIP  ports 80,443  selects app=x  24h old",
