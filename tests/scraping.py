@@ -28,12 +28,16 @@ class Scrape:
     samples: Mapping[Series, float]
 
     def __call__(self, name: str, **labels: str) -> float:
-        """The sum of the series of a name that carry these labels; 0 where there is none."""
+        """The sum of the series of a name that carry these labels; 0 where there is none. To a billionth: a counter is one
+        float for the whole process, so what is added to it depends, in its last bits, on what it held before."""
         wanted = labels.items()
-        return sum(
-            value
-            for (own, has), value in self.samples.items()
-            if own == f"personal_agent_{name}" and set(wanted) <= has
+        return round(
+            sum(
+                value
+                for (own, has), value in self.samples.items()
+                if own == f"personal_agent_{name}" and set(wanted) <= has
+            ),
+            9,
         )
 
     def since(self, earlier: Scrape) -> Scrape:

@@ -50,31 +50,36 @@ groups:
       - alert: Broken
         expr: shop_pods * on() shop_pods > 0
 """
-NOW = int(time.time())
 
 
-def samples() -> str:
+def samples(now: int) -> str:
     """Three hours in OpenMetrics, every 15 s: an error ratio that jumped ten minutes ago, bytes, and many small series."""
     lines = ["# TYPE shop:error_ratio gauge"]
-    times = range(NOW - 3 * 3600, NOW - 4, 15)
+    times = range(now - 3 * 3600, now - 4, 15)
     for service, high in (("checkout", 0.31), ("cart", 0.0)):
         for at in times:
-            value = high if at >= NOW - 600 else 0.01
+            value = high if at >= now - 600 else 0.01
             lines.append(f'shop:error_ratio{{namespace="shop",deployment="{service}"}} {value} {at}')
     lines += ["# TYPE shop_memory_bytes gauge", "# UNIT shop_memory_bytes bytes"]
     lines += [f"shop_memory_bytes {1000 + (at // 15) % 7} {at}" for at in times]
     lines.append("# TYPE shop_pods gauge")
-    lines += [f'shop_pods{{pod="pod-{number}"}} {number} {at}' for number in range(60) for at in (NOW - 60, NOW - 5)]
+    lines += [f'shop_pods{{pod="pod-{number}"}} {number} {at}' for number in range(60) for at in (now - 60, now - 5)]
     lines.append("# TYPE shop_strange gauge")
     quoted = HOSTILE.replace("\\", "\\\\").replace('"', '\\"')
-    lines += [f'shop_strange{{who="{quoted}"}} NaN {NOW - 5}']
+    lines += [f'shop_strange{{who="{quoted}"}} NaN {now - 5}']
     return "\n".join([*lines, "# EOF\n"])
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def now() -> int:
+    """When the samples end: as the server starts, however long ago this file was imported."""
+    return int(time.time())
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory, now: int) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("prometheus")
-    (folder / "samples").write_text(samples())
+    (folder / "samples").write_text(samples(now))
     made = [str(PROMTOOL), "tsdb", "create-blocks-from", "openmetrics", str(folder / "samples"), str(folder / "tsdb")]
     subprocess.run(made, check=True, capture_output=True)
     (folder / "rules.yml").write_text(RULES)
@@ -111,17 +116,17 @@ async def alerts_with(client: RestClient, state: str, **arguments: Any) -> tuple
 # --- queries ----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_query_gives_labels_values_and_a_unit(client: RestClient) -> None:
+async def test_a_query_gives_labels_values_and_a_unit(client: RestClient, now: int) -> None:
     data, shown = await read(client, "prometheus_query", query="shop:error_ratio")
     assert data["unit"] == "ratio"
     values = {item["labels"]["deployment"]: item["value"] for item in data["series"]}
     assert values == {"checkout": "0.31", "cart": "0"}
     assert '0.31  shop:error_ratio{deployment="checkout", namespace="shop"}' in shown
-    past, _ = await read(client, "prometheus_query", query="shop:error_ratio", at=f"{moment(NOW - 3600)}")
+    past, _ = await read(client, "prometheus_query", query="shop:error_ratio", at=moment(now - 3600))
     assert {item["value"] for item in past["series"]} == {"0.01"}
     scalar, shown = await read(client, "prometheus_query", query="1 + 1")
     assert (scalar["kind"], scalar["series"][0]["value"]) == ("scalar", "2")
-    matrix, _ = await read(client, "prometheus_query", query="shop_memory_bytes[1m]")
+    matrix, _ = await read(client, "prometheus_query", query="shop_memory_bytes[1m]", at=moment(now))
     assert matrix["series"][0]["samples"] >= 3
 
 
@@ -138,7 +143,7 @@ async def test_more_series_than_anybody_reads_are_cut_and_counted(client: RestCl
     assert data["series"][0]["max"] == "59", "the series that reach highest are kept"
 
 
-async def test_a_range_is_down_sampled_and_loses_no_peak(client: RestClient) -> None:
+async def test_a_range_is_down_sampled_and_loses_no_peak(client: RestClient, now: int) -> None:
     data, shown = await read(client, "prometheus_query_range", query="shop:error_ratio", minutes=180, compare="> 0.05")
     assert (data["step_s"], data["bucket_s"]) == (18, 180)
     by = {item["labels"]["deployment"]: item for item in data["series"]}
@@ -146,7 +151,7 @@ async def test_a_range_is_down_sampled_and_loses_no_peak(client: RestClient) -> 
     checkout = by["checkout"]
     assert (checkout["first"], checkout["last"], checkout["min"], checkout["max"]) == ("0.01", "0.31", "0.01", "0.31")
     assert 55 <= len(checkout["points"]) <= 61
-    assert abs(seconds(checkout["since"]) - (NOW - 600)) <= data["step_s"]
+    assert abs(seconds(checkout["since"]) - (now - 600)) <= data["step_s"]
     assert by["cart"]["since"] == ""
     jump = [point for point in checkout["points"] if (point["min"], point["max"]) == ("0.01", "0.31")]
     assert len(jump) <= 1, "only the stretch of the jump has both"
