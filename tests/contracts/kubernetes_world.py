@@ -20,6 +20,7 @@ from bot.tools import Clients, build_tools
 from bot.tools.kubernetes_client import KubernetesClient, Limits, open_client
 from domain.actions import Action
 from domain.ports import Probe
+from tests.contracts.tool_driver import Driver
 
 STRATEGIC = "application/strategic-merge-patch+json"
 
@@ -112,57 +113,17 @@ class Front:
             return web.Response(status=found.status, body=await found.read(), headers=kept)
 
 
-class World:
+class World(Driver):
     """A cluster, the front before it, and the tools that talk through the front."""
 
     def __init__(
         self, cluster: Cluster, front: Front, client: KubernetesClient, session: aiohttp.ClientSession
     ) -> None:
         self.cluster, self.front, self.client = cluster, front, client
-        self.tools: dict[str, Any] = {
-            tool.name: tool
-            for tool in build_tools(
-                Clients(kubernetes=client), lambda name: "staging" if "staging" in name else "production"
-            )
-        }
-        self._session = session
-
-    async def read(self, name: str, /, **arguments: Any) -> Any:
-        """What a read tool answers."""
-        tool = self.tools[name]
-        return await tool.read(tool.understand(arguments).arguments)
-
-    async def propose(self, name: str, /, **arguments: Any) -> Action:
-        """An Action as the agent makes one: understood, observed, dry-run."""
-        tool = self.tools[name]
-        understood = tool.understand(arguments)
-        seen = await tool.preview(understood.arguments)
-        return Action(
-            name,
-            understood.arguments,
-            tool.effect,
-            understood.target,
-            seen.observed,
-            seen.facts,
-            seen.touches,
-            seen.diff,
-            seen.undo,
+        super().__init__(
+            build_tools(Clients(kubernetes=client), lambda name: "staging" if "staging" in name else "production")
         )
-
-    async def execute(self, action: Action, key: str = "key-1") -> str:
-        """Execute it."""
-        done: str = await self.tools[action.tool].execute(action, key)
-        return done
-
-    async def arrived(self, action: Action, key: str = "key-1") -> bool | None:
-        """Ask the target."""
-        found: bool | None = await self.tools[action.tool].arrived(action, key)
-        return found
-
-    async def probe(self, action: Action) -> Probe:
-        """The probe as it is now."""
-        found: Probe = await self.tools[action.tool].probe(action)
-        return found
+        self._session = session
 
     async def settled(self, action: Action) -> Probe:
         """The probe once it has passed or waiting changes nothing."""

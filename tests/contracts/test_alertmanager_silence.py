@@ -12,9 +12,9 @@ import pytest
 from bot.tools.alertmanager import alertmanager_tools, open_alertmanager
 from bot.tools.rest import RestClient
 from bot.tools.spec import WriteTool
-from domain.actions import Action, Effect, Target
-from domain.canonical import canonical, plain
+from domain.actions import Target
 from domain.errors import ArgumentsRefused, TargetMoved, ToolError
+from tests.contracts.tool_driver import proposed
 from tests.real_monitors import alertmanager, needs_both
 
 pytestmark = needs_both
@@ -74,17 +74,6 @@ def given(name: str, minutes: int = 30, *more: Mapping[str, Any], expire: bool =
         "comment": "known, the node is being replaced",
         "expire": expire,
     }
-
-
-async def proposed(tool: WriteTool, arguments: Mapping[str, Any]) -> Action:
-    """The action as a card would bind it."""
-    understood = tool.understand(arguments)
-    preview = await tool.preview(understood.arguments)
-    assert canonical(plain(preview.observed))
-    return Action(
-        tool.name, understood.arguments, Effect.WRITE, understood.target, plain(preview.observed),
-        touches=preview.touches, diff=preview.diff, undo=preview.undo,
-    )  # fmt: skip
 
 
 # --- the way of one silence -------------------------------------------------------------------------------------------

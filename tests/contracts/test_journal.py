@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -59,17 +58,6 @@ from tests.contracts.journal_samples import (
     vote,
     worked,
 )
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def journal(tmp_path: Path, clock: Clock) -> AsyncIterator[SqliteJournal]:
-    async with open_journal(tmp_path / "agent.db", "local", clock=clock) as opened_journal:
-        yield opened_journal
 
 
 async def refused(journal: SqliteJournal, *drafts: Draft, as_: type[Exception] = Conflict) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -45,17 +44,6 @@ from tests.contracts.journal_samples import (
 
 ROLLBACK, RESTART = "kubernetes_rollback", "kubernetes_restart"
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def journal(tmp_path: Path, clock: Clock) -> AsyncIterator[SqliteJournal]:
-    async with open_journal(tmp_path / "agent.db", "local", clock=clock) as opened:
-        yield opened
 
 
 def failed(execution_id: str, tool: str = ROLLBACK, outcome: ExecutionOutcome = ExecutionOutcome.FAILED) -> list[Draft]:

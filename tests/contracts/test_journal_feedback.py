@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -13,21 +11,10 @@ from domain.errors import Conflict
 from domain.events import DiagnosisConcluded, Draft, FeedbackGiven, WorkUnitRecorded
 from domain.feedback import Complaint, FeedbackCategory, FeedbackVerdict, Share
 from domain.work import WorkKind
-from storage.journal import SqliteJournal, open_journal
+from storage.journal import SqliteJournal
 from tests.contracts.journal_samples import NOON, Clock, run_started, unit
 
 WEEK = (NOON, NOON + timedelta(days=7))
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def journal(tmp_path: Path, clock: Clock) -> AsyncIterator[SqliteJournal]:
-    async with open_journal(tmp_path / "agent.db", "local", clock=clock) as opened_journal:
-        yield opened_journal
 
 
 def diagnosed(run_id: str, by: str = "rules") -> Draft:

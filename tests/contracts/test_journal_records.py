@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -44,17 +43,6 @@ from tests.contracts.journal_samples import (
     run_started,
     step,
 )
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def journal(tmp_path: Path, clock: Clock) -> AsyncIterator[SqliteJournal]:
-    async with open_journal(tmp_path / "agent.db", "local", clock=clock) as opened_journal:
-        yield opened_journal
 
 
 def over(run_id: str, incident_id: str = "i1") -> Draft:

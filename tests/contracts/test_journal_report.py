@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,15 +21,9 @@ MISSED = (Check("ready", passed=False, detail="1 of 3"), Check("errors", passed=
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def journal(tmp_path: Path, clock: Clock) -> AsyncIterator[SqliteJournal]:
-    async with open_journal(tmp_path / "agent.db", "local", clock=clock) as opened_journal:
-        await opened_journal.append(opened("i1", "f1"), run_started("r1", "i1"))
-        yield opened_journal
+async def journal(journal: SqliteJournal) -> SqliteJournal:
+    await journal.append(opened("i1", "f1"), run_started("r1", "i1"))
+    return journal
 
 
 async def changed(journal: SqliteJournal, name: str, *drafts: Draft) -> None:

@@ -18,8 +18,9 @@ from bot.tools import Systems, connect, schemas
 from bot.tools.mcp_file import McpProbe, McpServer, McpTool, read_servers
 from bot.tools.mcp_session import McpSession
 from bot.tools.mcp_tools import NO_PROBE, McpRead, McpWrite, name_of, unique
-from domain.actions import Action, Effect
+from domain.actions import Effect
 from domain.errors import ArgumentsRefused, OutcomeUnknown, SettingsError, TargetMoved, ToolError
+from tests.contracts.tool_driver import proposed
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "tests.contracts.mcp_server")
@@ -39,12 +40,6 @@ async def met(server: McpServer) -> AsyncIterator[dict[str, Any]]:
         yield {tool.remote: tool for tool in box.tools if isinstance(tool, McpRead | McpWrite)} | {"notes": box.notes}
     finally:
         await box.close()
-
-
-async def action(tool: McpWrite, arguments: dict[str, Any]) -> Action:
-    understood = tool.understand(arguments)
-    seen = await tool.preview(arguments)
-    return Action(tool.name, understood.arguments, tool.effect, understood.target, seen.observed, touches=seen.touches)
 
 
 async def test_a_tool_has_the_effect_of_the_operators_file_and_without_one_it_is_destructive() -> None:
@@ -75,7 +70,7 @@ async def test_arguments_that_do_not_fit_the_schema_never_leave(arguments: dict[
 async def test_a_change_shows_its_exact_call_runs_once_and_is_verified_by_the_operators_probe() -> None:
     async with met(notes(find_note=READ, write_note=McpTool(Effect.WRITE, probe=PROBE))) as tools:
         tool = tools["write_note"]
-        wanted = await action(tool, {"name": "a", "text": "hello"})
+        wanted = await proposed(tool, {"name": "a", "text": "hello"})
         assert 'notes.write_note({\n "name": "a",\n "text": "hello"\n})' in (await tool.preview(wanted.arguments)).diff
         assert not (await tool.probe(wanted)).passed
         assert await tool.execute(wanted, "key") == "notes answered: written"
@@ -85,7 +80,7 @@ async def test_a_change_shows_its_exact_call_runs_once_and_is_verified_by_the_op
 
 async def test_a_change_without_a_probe_is_never_called_verified() -> None:
     async with met(notes(write_note=WRITE)) as tools:
-        probe = await tools["write_note"].probe(await action(tools["write_note"], {"name": "a", "text": "b"}))
+        probe = await tools["write_note"].probe(await proposed(tools["write_note"], {"name": "a", "text": "b"}))
         assert (probe.passed, probe.settled, probe.checks[0].detail) == (False, True, NO_PROBE)
 
 
@@ -93,7 +88,7 @@ async def test_a_change_that_dies_or_fails_may_have_taken_effect_and_the_next_ca
     async with met(notes(find_note=READ)) as tools:
         for name, arguments in (("die", {}), ("fail", {"reason": "no disk"})):
             with pytest.raises(OutcomeUnknown):
-                await tools[name].execute(await action(tools[name], arguments), "key")
+                await tools[name].execute(await proposed(tools[name], arguments), "key")
         assert (await tools["find_note"].read({"name": "runbook"}))["text"] == "restart the cart"
 
 
@@ -129,7 +124,7 @@ async def test_a_tool_whose_schema_is_not_the_reviewed_one_is_not_offered() -> N
 async def test_a_tool_that_changed_since_it_was_offered_does_nothing() -> None:
     async with met(notes(find_note=READ, write_note=WRITE)) as tools:
         tool = tools["write_note"]
-        wanted = await action(tool, {"name": "a", "text": "b"})
+        wanted = await proposed(tool, {"name": "a", "text": "b"})
         tool.session.tools["write_note"] = ("another", {"type": "object"})
         with pytest.raises(TargetMoved, match="changed its tool write_note"):
             await tool.execute(wanted, "key")

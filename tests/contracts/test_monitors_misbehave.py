@@ -18,9 +18,9 @@ from bot.tools.prometheus import prometheus_tools
 from bot.tools.prometheus_api import open_prometheus
 from bot.tools.rest import Limits, RestClient
 from bot.tools.spec import WriteTool
-from domain.actions import Action, Effect
 from domain.canonical import canonical, plain
 from domain.errors import OutcomeUnknown, ToolError
+from tests.contracts.tool_driver import proposed
 
 JUNK = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 5) | st.floats() | st.text(max_size=8),
@@ -68,19 +68,6 @@ async def serving(server: Server) -> AsyncIterator[Server]:
         yield server
     finally:
         await runner.cleanup()
-
-
-async def proposed(tool: WriteTool, **more: Any) -> Action:
-    understood = tool.understand({**SILENCE, **more})
-    preview = await tool.preview(understood.arguments)
-    return Action(
-        tool.name,
-        understood.arguments,
-        Effect.WRITE,
-        understood.target,
-        plain(preview.observed),
-        touches=preview.touches,
-    )
 
 
 def silencing(server: Server) -> tuple[WriteTool, RestClient]:
@@ -169,7 +156,7 @@ def breaks(server: Server) -> dict[str, Callable[[], None]]:
 async def test_a_silence_whose_answer_is_lost_is_unknown_and_found_by_its_key(how: str) -> None:
     async with serving(Server({"alerts": [ALERT], "silences": []})) as server:
         tool, client = silencing(server)
-        action = await proposed(tool)
+        action = await proposed(tool, SILENCE)
         breaks(server)[how]()
         with pytest.raises(OutcomeUnknown, match="it may or may not have taken effect"):
             await tool.execute(action, "exe-9")
@@ -190,7 +177,7 @@ async def test_a_refusal_is_a_refusal_and_nothing_is_unknown() -> None:
         with pytest.raises(
             ToolError, match=r"Alertmanager refuses to silence alerts \(HTTP 400\): the gateway gave up"
         ) as said:
-            await tool.execute(await proposed(tool), "exe-9")
+            await tool.execute(await proposed(tool, SILENCE), "exe-9")
         assert not isinstance(said.value, OutcomeUnknown)
         await client.close()
 
@@ -207,7 +194,7 @@ async def test_a_probe_says_what_does_not_hold() -> None:
     hidden = {**ALERT, "status": {"state": "suppressed", "silencedBy": ["s1"]}}
     async with serving(Server({"alerts": [ALERT], "silences": []})) as server:
         tool, client = silencing(server)
-        action = await proposed(tool)
+        action = await proposed(tool, SILENCE)
         server.answers |= {"alerts": [ALERT, hidden], "silences": [ours]}
         probe = await tool.probe(action)
         assert [(check.passed, check.detail) for check in probe.checks] == [(True, "until soon"), (False, "1 of 2")]
