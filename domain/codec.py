@@ -42,7 +42,8 @@ def encode(value: Any) -> Any:
 
 
 def decode(kind: type[T], value: Any) -> T:
-    """The noun that `encode` wrote. Fields that are missing take their default; unknown fields are ignored."""
+    """The noun that `encode` wrote, in this version or an earlier one. Fields that are missing take their default, and so do
+    those that were None when they could be; unknown fields are ignored."""
     decoder: Decoder = _decoder(kind)  # type: ignore[arg-type]  # a class is hashable
     result: T = decoder(value)
     return result
@@ -90,8 +91,15 @@ def _decode_optional(arguments: tuple[Any, ...]) -> Decoder:
 def _decode_dataclass(kind: Any) -> Decoder:
     hints = get_type_hints(kind)
     inner = {field.name: _decoder(hints[field.name]) for field in fields(kind)}
+    may_be_none = {name for name, hint in hints.items() if hint is Any or type(None) in get_args(hint)}
 
     def decode_fields(value: Mapping[str, Any]) -> Any:
-        return kind(**{name: decoder(value[name]) for name, decoder in inner.items() if name in value})
+        return kind(
+            **{
+                name: decoder(value[name])
+                for name, decoder in inner.items()
+                if name in value and (value[name] is not None or name in may_be_none)
+            }
+        )
 
     return decode_fields

@@ -18,7 +18,8 @@ from domain.canonical import canonical
 from domain.codec import decode, encode, moment, timestamp
 from domain.decisions import Approval
 from domain.errors import BadInput, JournalError
-from domain.events import KINDS, Event, body_of, event_of
+from domain.events import KINDS, Event, WorkUnitRecorded, body_of, event_of
+from domain.work import WorkKind, WorkOutcome, WorkUnit
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 INTEGERS = st.integers(-(2**53) + 1, 2**53 - 1)
@@ -110,6 +111,14 @@ class Thing:
 
 def test_fields_of_a_later_version_are_ignored_and_missing_ones_take_their_default() -> None:
     assert decode(Thing, {"name": "x", "weight": 7}) == Thing("x")
+
+
+def test_what_could_be_none_in_an_earlier_version_takes_its_default() -> None:
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    body = body_of(WorkUnitRecorded(WorkUnit(WorkKind.DIAGNOSIS, WorkOutcome.ACCEPTED, noon, noon)))
+    earlier = event_of("WorkUnitRecorded", {"unit": {**body["unit"], "people_ms": None, "alert_age_ms": None}})
+    assert isinstance(earlier, WorkUnitRecorded)
+    assert (earlier.unit.people_ms, earlier.unit.alert_age_ms) == (0, None)
 
 
 def test_a_noun_is_a_map_of_its_fields() -> None:
