@@ -163,15 +163,16 @@ async def test_a_call_whose_answer_was_lost_after_it_took_effect_is_found_again(
         await unchanged(spot)
 
 
+class Killed(BaseException):
+    """The process died here, or something that nobody expected."""
+
+
+async def die(_: Any) -> None:
+    raise Killed
+
+
 async def test_a_crash_between_intent_and_answer_leaves_the_same_run(tmp_path: Path) -> None:
-    class Killed(BaseException):
-        """The process died here."""
-
     async with place(tmp_path, calling(TURN_A), concluded()) as spot:
-
-        async def die(_: Any) -> None:
-            raise Killed
-
         await spot.advance()
         await spot.vote()
         spot.plant.before = die
@@ -184,14 +185,7 @@ async def test_a_crash_between_intent_and_answer_leaves_the_same_run(tmp_path: P
 
 
 async def test_a_run_that_a_surprise_ended_ends_there_again(tmp_path: Path) -> None:
-    class Killed(BaseException):
-        """Something that nobody expected."""
-
     async with place(tmp_path, calling(TURN_A), concluded()) as spot:
-
-        async def die(_: Any) -> None:
-            raise Killed
-
         await spot.advance()
         await spot.vote()
         spot.plant.before = die
