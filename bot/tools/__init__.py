@@ -71,8 +71,6 @@ class Systems:
     jenkins_url: str = ""
     jenkins_user: str = ""
     jenkins_token: str = ""
-    gitlab_url: str = ""
-    gitlab_token: str = ""
     mcp: tuple[McpServer, ...] = ()
     runbooks: str = ""
 
