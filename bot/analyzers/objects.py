@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -155,5 +155,3 @@ _AROUND: Mapping[str, Callable[[Target, Any, Read], Awaitable[Around]]] = {
     **dict.fromkeys(HOOKS, _hooks),
 }
 _CLUSTER_WIDE = frozenset({"PersistentVolume", *HOOKS})
-
-OTHER_KINDS: Iterable[str] = tuple(_AROUND)

@@ -41,7 +41,6 @@ from domain.runs import Origin, Run, RunSpec
 from policies.redaction import Redactor
 from storage.journal import open_journal
 
-AT_ONCE = 4
 SECONDS = 300.0
 """A scenario's time limit: a served model may take several minutes."""
 

@@ -43,7 +43,6 @@ JobName = Annotated[
     Field(max_length=500, description="full name: folder/job, or folder/job/branch with %2F for a slash in the branch"),
     AfterValidator(_job),
 ]
-Number = Annotated[int, Field(ge=1, le=2**31)]
 MaybeNumber = Annotated[int, Field(ge=0, le=2**31)]
 Parameters = Annotated[dict[str, str], Field(max_length=MOST_PARAMETERS), AfterValidator(_parameters)]
 
