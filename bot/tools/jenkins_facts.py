@@ -36,12 +36,12 @@ def build_facts(raw: Obj, branch: str = "") -> dict[str, Any]:
     """One build. `branch` is the job's own name, which tells its revision from those of its libraries."""
     actions = objects(raw.get("actions"))
     return {
-        "number": _number(raw.get("number")),
+        "number": number(raw.get("number")),
         "result": _text(raw.get("result")),
         "building": raw.get("building") is True,
         "started": moment(raw.get("timestamp")),
-        "duration_ms": _number(raw.get("duration")),
-        "estimated_ms": max(0, _number(raw.get("estimatedDuration"))),
+        "duration_ms": number(raw.get("duration")),
+        "estimated_ms": max(0, number(raw.get("estimatedDuration"))),
         "url": _text(raw.get("url")),
         "agent": _text(raw.get("builtOn")),
         "causes": [cause for action in actions for each in objects(action.get("causes")) if (cause := _cause(each))],
@@ -116,7 +116,7 @@ def stages(raw: Any) -> list[dict[str, Any]]:
             "id": _text(each.get("id")),
             "name": _text(each.get("name")),
             "status": _text(each.get("status")),
-            "ms": _number(each.get("durationMillis")),
+            "ms": number(each.get("durationMillis")),
         }
         for each in listed[:MOST_STAGES]
     ]
@@ -160,9 +160,9 @@ def test_facts(raw: Any) -> dict[str, Any] | None:
     ]
     failing = [case for report in reports for case in _failed_cases(report)]
     return {
-        "failed": sum(_number(report.get("failCount")) for report in reports),
-        "passed": sum(_number(report.get("passCount")) for report in reports),
-        "skipped": sum(_number(report.get("skipCount")) for report in reports),
+        "failed": sum(number(report.get("failCount")) for report in reports),
+        "passed": sum(number(report.get("passCount")) for report in reports),
+        "skipped": sum(number(report.get("skipCount")) for report in reports),
         "failing": failing[:MOST_TESTS],
     }
 
@@ -172,8 +172,8 @@ def _failed_cases(report: Obj) -> list[dict[str, Any]]:
     return [
         {
             "test": ".".join(filter(None, (_text(case.get("className")), _text(case.get("name"))))),
-            "age": _number(case.get("age")),
-            "since": _number(case.get("failedSince")),
+            "age": number(case.get("age")),
+            "since": number(case.get("failedSince")),
             "details": shortened(" ".join(_text(case.get("errorDetails")).split()), 300),
         }
         for case in cases
@@ -198,7 +198,7 @@ def _cause(raw: Obj) -> dict[str, Any]:
     if raw.get("userId"):
         found["user"] = _text(raw["userId"])
     if raw.get("upstreamProject"):
-        found["upstream"] = {"job": _text(raw["upstreamProject"]), "build": _number(raw.get("upstreamBuild"))}
+        found["upstream"] = {"job": _text(raw["upstreamProject"]), "build": number(raw.get("upstreamBuild"))}
     return found if found["text"] or len(found) > 1 else {}
 
 
@@ -219,9 +219,9 @@ def _counts(actions: list[Obj]) -> dict[str, int] | None:
     for action in actions:
         if isinstance(action.get("totalCount"), int):
             return {
-                "total": _number(action["totalCount"]),
-                "failed": _number(action.get("failCount")),
-                "skipped": _number(action.get("skipCount")),
+                "total": number(action["totalCount"]),
+                "failed": number(action.get("failCount")),
+                "skipped": number(action.get("skipCount")),
             }
     return None
 
@@ -235,5 +235,6 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _number(value: Any) -> int:
+def number(value: Any) -> int:
+    """An integer of Jenkins; 0 where there is none."""
     return value if isinstance(value, int) and not isinstance(value, bool) else 0

@@ -227,12 +227,6 @@ class Engine:
             self._hurry(build)
         self.maintain()
 
-    def bring_online(self, name: str) -> None:
-        """An agent is back."""
-        agent = next(agent for agent in self.agents if agent.name == name)
-        agent.offline, agent.reason = False, ""
-        self.maintain()
-
     def _hurry(self, build: Build) -> None:
         self.pace.after(("build", id(build)), 0.05, lambda: self._forward(build))
 

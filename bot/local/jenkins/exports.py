@@ -24,7 +24,6 @@ from bot.local.jenkins.tree import Bean, Prop
 
 May = Callable[[Job], bool]
 _COLORS = {"SUCCESS": "blue", "UNSTABLE": "yellow", "FAILURE": "red", "ABORTED": "aborted", "NOT_BUILT": "notbuilt"}
-_DEFINITIONS = {"String", "Choice", "Boolean", "Text", "Password"}
 
 
 class Exports:
