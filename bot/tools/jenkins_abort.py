@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from bot.tools import jenkins_arguments as given, jenkins_facts as facts
 from bot.tools.jenkins_client import JenkinsClient, job_path
@@ -122,24 +123,22 @@ async def _execute(client: JenkinsClient, action: Action) -> str:
         raise TargetMoved(f"{error} Nothing was done.") from error
     if moved := moved_since(action.observed, running.observed):
         raise TargetMoved(f"{job} changed since it was looked at ({moved}), so nothing was done.")
+    what = f"{job} #{running.number}" if running.number else f"Queue item {running.item} of {job}"
     if running.number:
-        reply = await client.post(f"{job_path(job)}/{running.number}/stop", doing=f"stop {job} #{running.number}")
-        to = reply.headers.get("location", "")
-        if (
-            reply.status in (302, 303) and f"{job_path(job)}/" not in to
-        ):  # Jenkins leads back to the build, a login elsewhere
-            raise OutcomeUnknown(f"{job} #{running.number} was asked to stop, and the answer leads to {to[:200]}.")
-        said = f"Asked {job} #{running.number} to stop."
+        reply = await client.post(f"{job_path(job)}/{running.number}/stop", doing=f"stop {what}")
+        said = f"Asked {what} to stop."
     else:
         try:
             reply = await client.post(
                 "/queue/cancelItem", doing=f"cancel queue item {running.item}", params={"id": str(running.item)}
             )
         except Missing as error:
-            raise TargetMoved(
-                f"Queue item {running.item} of {job} left the queue meanwhile; nothing was done."
-            ) from error
+            raise TargetMoved(f"{what} left the queue meanwhile; nothing was done.") from error
         said = f"Took queue item {running.item} of {job} out of the queue."
+    to = reply.headers.get("location", "")
+    back = running.number and f"{job_path(job)}/" in urlsplit(to).path  # after a stop Jenkins leads back to the build
+    if reply.status in (302, 303) and not back:  # as a login does
+        raise OutcomeUnknown(f"{what} was asked to stop, and the answer leads to {to[:200]}.")
     if reply.status == 500:
         raise OutcomeUnknown(f"Jenkins failed while it was asked to stop it (HTTP 500): {reply.message}")
     return said

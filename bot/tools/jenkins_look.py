@@ -26,7 +26,9 @@ _WHO = "causes[userId],parameters[name,value]"
 
 @dataclass(frozen=True)
 class Seen:
-    """A job as it is now. `running` are the numbers of the builds that run, `waiting` the ids of its queue items."""
+    """A job as it is now. `running` are the numbers of the builds that run, `waiting` the ids of its queue items, and `own`
+    of those that this agent asked for.
+    """
 
     name: str
     buildable: bool
@@ -35,6 +37,7 @@ class Seen:
     last_result: str
     running: tuple[int, ...]
     waiting: tuple[int, ...]
+    own: tuple[int, ...]
     definitions: tuple[Mapping[str, Any], ...]
     quieting_down: bool
 
@@ -91,13 +94,16 @@ async def look(client: JenkinsClient, job: str) -> Seen:
     return Seen(
         name=job,
         buildable=raw.get("buildable") is True,
-        next_build=_number(raw.get("nextBuildNumber")),
-        last_build=_number(last.get("number")),
+        next_build=facts.number(raw.get("nextBuildNumber")),
+        last_build=facts.number(last.get("number")),
         last_result=str(last.get("result") or ""),
         running=tuple(
-            _number(each.get("number")) for each in facts.objects(raw.get("builds")) if each.get("building") is True
+            facts.number(each.get("number"))
+            for each in facts.objects(raw.get("builds"))
+            if each.get("building") is True
         ),
-        waiting=tuple(_number(each.get("id")) for each in items),
+        waiting=tuple(facts.number(each.get("id")) for each in items),
+        own=tuple(facts.number(each.get("id")) for each in items if _is_own(client, each, "")),
         definitions=tuple(facts.definitions(raw)),
         quieting_down=root.get("quietingDown") is True,
     )
@@ -110,7 +116,7 @@ async def own(client: JenkinsClient, job: str, after: int, key: str = "") -> tup
     the key, what the agent's own user asked for counts.
     """
     waiting = [
-        Own(item=_number(each.get("id")), why=str(each.get("why") or ""))
+        Own(item=facts.number(each.get("id")), why=str(each.get("why") or ""))
         for each in await _items(client, job)
         if _is_own(client, each, key)
     ]
@@ -118,13 +124,13 @@ async def own(client: JenkinsClient, job: str, after: int, key: str = "") -> tup
     raw = await job_json(client, job, tree)
     built = [
         Own(
-            _number(each.get("queueId")),
-            _number(each.get("number")),
+            facts.number(each.get("queueId")),
+            facts.number(each.get("number")),
             each.get("building") is True,
             str(each.get("result") or ""),
         )
         for each in facts.objects(raw.get("builds"))
-        if _number(each.get("number")) > after and _is_own(client, each, key)
+        if facts.number(each.get("number")) > after and _is_own(client, each, key)
     ]
     seen = {each.item for each in built}
     return (*reversed(built), *sorted((each for each in waiting if each.item not in seen), key=lambda each: each.item))
@@ -149,7 +155,3 @@ def _task_is(task: Any, job: str, end: str) -> bool:
     if not isinstance(task, Mapping):
         return False
     return task.get("fullName") == job or str(task.get("url") or "").endswith(end)
-
-
-def _number(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0

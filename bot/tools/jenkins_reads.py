@@ -203,7 +203,7 @@ async def _failure(
 
     The stage view has the failing step's own log too, which is read where what was read of the whole tells of another stage.
     """
-    told = find_failure(log.text) if log else None
+    told = await asyncio.to_thread(find_failure, log.text) if log else None
     stage, node, text = facts.failing_stage(stages), None, ""
     if stage is not None:
         about = f"{path}/execution/node/{stage['id']}/wfapi/describe"
@@ -212,7 +212,7 @@ async def _failure(
     if node is not None and unsure:
         found = await client.maybe(f"{path}/execution/node/{node['id']}/wfapi/log", doing=f"{doing}'s failing step")
         text = facts.plain_text(found.get("text")) if isinstance(found, dict) else ""
-    own = find_failure(text) if text.strip() else None
+    own = await asyncio.to_thread(find_failure, text) if text.strip() else None
     return _told(own or told, told, stage, node, log)
 
 

@@ -78,6 +78,8 @@ async def plan(client: JenkinsClient, environment: Environment, arguments: Argum
     seen = await look(client, job)
     if not seen.buildable:
         raise ToolError(f"{job} cannot be built: it is disabled.")
+    if seen.own:  # the undo and the probe know a build as the agent's first one since now
+        raise ToolError(f"A build of {job} that this agent asked for waits already (queue item {seen.own[0]}).")
     notes: list[str] = []
     again: dict[str, str] = {}
     if arguments["rebuild"]:

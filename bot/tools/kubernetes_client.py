@@ -10,6 +10,7 @@ import asyncio
 import importlib
 import json
 from collections.abc import Awaitable, Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -76,10 +77,13 @@ class KubernetesClient:
         limit: int = 500,
         keep: Callable[[Obj], Obj] = lambda item: item,
     ) -> tuple[list[Obj], bool]:
-        """Up to `limit` objects, each reduced by `keep` off the event loop, and whether there are more."""
+        """Up to `limit` objects, each reduced by `keep` off the event loop, and whether there are more.
+
+        A list that expires while it is read is read once more, by a `keep` that has seen nothing of the first reading.
+        """
         for attempt in (1, 2):
             try:
-                return await self._pages(Call("list", kind, namespace), labels, fields, limit, keep)
+                return await self._pages(Call("list", kind, namespace), labels, fields, limit, deepcopy(keep))
             except _ListExpired as error:
                 if attempt == 2:
                     raise error.refusal from None

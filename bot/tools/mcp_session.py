@@ -49,10 +49,13 @@ class McpSession:
                 async with asyncio.timeout(CONNECT_SECONDS):
                     await asyncio.shield(ready)
             except TimeoutError as error:
-                await self.close()
                 raise ToolError(
                     f"The MCP server {self.server.name} did not answer within {CONNECT_SECONDS:.0f} s."
                 ) from error
+            finally:
+                if not ready.done():  # time is up, here or for whoever reads: it does not listen to `_ended` yet
+                    self._owner.cancel()
+                    await asyncio.gather(self._owner, return_exceptions=True)
 
     async def close(self) -> None:
         """End the connection, and the process behind it."""

@@ -507,6 +507,25 @@ async def test_what_still_waits_is_taken_out_of_the_queue(shop: World) -> None:
     assert await shop.arrived(undo) is True
 
 
+async def test_a_login_instead_of_a_cancellation_does_not_count_as_done(shop: World) -> None:
+    shop.jenkins.engine.quieting_down = True
+    started = await shop.propose("jenkins_trigger", **DEPLOY)
+    await shop.execute(started)
+    assert started.undo is not None
+    undo = await shop.propose(started.undo.tool, **started.undo.arguments)
+    shop.jenkins.faults.add("POST", "/queue/cancelItem", "login")
+    with pytest.raises(OutcomeUnknown, match=r"leads to https://sso\.acme\.dev/login"):
+        await shop.execute(undo)
+    assert len(list(shop.jenkins.engine.waiting())) == 1
+
+
+async def test_a_build_is_not_asked_for_while_one_of_the_agents_own_waits(shop: World) -> None:
+    shop.jenkins.engine.quieting_down = True
+    await shop.execute(await shop.propose("jenkins_trigger", **DEPLOY))
+    with pytest.raises(ToolError, match="that this agent asked for waits already"):
+        await shop.propose("jenkins_trigger", **DEPLOY)
+
+
 async def test_an_item_that_became_a_build_meanwhile_is_another_thing(shop: World) -> None:
     shop.jenkins.engine.quieting_down = True
     started = await shop.propose("jenkins_trigger", **DEPLOY)

@@ -200,6 +200,18 @@ async def test_a_list_whose_continue_token_expired_starts_again(shop: World) -> 
     assert [("continue" in sent.query) for sent in shop.front.sent] == [False, True, False, True]
 
 
+async def test_a_list_that_starts_again_keeps_as_much_as_one_that_did_not(shop: World) -> None:
+    _many_pods(shop, 120)
+
+    async def compact() -> None:
+        shop.cluster.seed({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "late", "namespace": "shop"}})
+        shop.cluster.compact()
+
+    shop.front.faults += [Fault("GET", "/pods"), Fault("GET", "/pods", then=compact)]
+    data = await shop.read("kubernetes_list", kind="Pod", namespace="shop", troubled_first=True, limit=50)
+    assert (data["total"], len(data["items"])) == (120 + 9, 50)
+
+
 async def test_a_list_that_keeps_expiring_says_so(shop: World) -> None:
     shop.front.faults += [Fault("GET", "/pods", status=410, message="too old resource version")] * 2
     with pytest.raises(ToolError, match="changed while it was read") as caught:

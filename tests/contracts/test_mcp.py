@@ -137,6 +137,14 @@ async def test_a_server_that_does_not_start_is_a_note_and_nothing_else() -> None
             assert "Its tools are missing until the agent is started again." in " ".join(tools["notes"])
 
 
+async def test_a_server_that_says_nothing_while_it_is_connected_is_not_connected() -> None:
+    session = McpSession(McpServer("notes", (sys.executable, "-c", "import sys; sys.stdin.read()")))
+    for _ in range(2):  # whoever reads has a limit of its own, which may be over first
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await session.connect()
+
+
 async def test_streamable_http_is_spoken_too_and_headers_go_along() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
