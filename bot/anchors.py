@@ -55,11 +55,12 @@ class FilePlace:
             with open(descriptor, "ab", buffering=0) as file:
                 start = file.tell()
                 torn = start and not self._ends_a_line(start)
-                written = file.write(b"\n" * bool(torn) + line.encode())
+                content = b"\n" * bool(torn) + line.encode()
+                written = file.write(content)
                 os.fsync(descriptor)
         except OSError as error:
             raise AnchorError(f"{self._path} takes nothing: {error.strerror}") from error
-        if written < len(line.encode()):
+        if written < len(content):
             raise AnchorError(f"{self._path} took a part of a line only")
         return f"byte {start}"
 
@@ -83,7 +84,8 @@ class GitPlace:
     async def write(self, event: CheckpointSigned, line: str) -> str:
         """Commit the line, once, and push."""
         tip = await self._git("rev-parse", "--verify", "--quiet", self._ref, may_fail=True)
-        base = tip or await self._git("rev-parse", "--verify", "--quiet", _remote(self._ref), may_fail=True)
+        remote = _remote(await self._git("remote"))
+        base = tip or await self._git("rev-parse", "--verify", "--quiet", _tracking(self._ref, remote), may_fail=True)
         blob = await self._git("hash-object", "-w", "--stdin", content=line)
         note = await self._git("hash-object", "-w", "--stdin", content=event.note)
         files = f"100644 blob {note}\tcheckpoint\n100644 blob {blob}\t{_FILE}\n"
@@ -94,9 +96,7 @@ class GitPlace:
             parent = ("-p", base) if base else ()
             commit = await self._git(*_SIGNATURE, "commit-tree", tree, *parent, "-m", words)
             await self._git("update-ref", self._ref, commit, tip or "0" * len(commit))
-        remotes = (await self._git("remote")).split()
-        if remotes:
-            remote = "origin" if "origin" in remotes else remotes[0]
+        if remote:
             await self._git("push", "--quiet", remote, f"{self._ref}:{self._ref}")
         return commit
 
@@ -183,7 +183,7 @@ def held_by(name: str) -> Held:
 
 def _read_branch(name: str) -> str:
     path, ref = _repository(name)
-    for each in (ref, _remote(ref)):
+    for each in (ref, _tracking(ref, _remote(_run(path, "remote", may_fail=True)))):
         commits = _run(path, "rev-list", each, "--", may_fail=True)
         if commits:
             wanted = "".join(f"{commit}:{_FILE}\n" for commit in commits.split())
@@ -215,9 +215,15 @@ def _repository(name: str) -> tuple[Path, str]:
     return Path(path), f"refs/heads/{branch}"
 
 
-def _remote(ref: str) -> str:
+def _remote(listed: str) -> str:
+    """Which of the remotes that git lists is pushed to; empty where there is none."""
+    remotes = listed.split()
+    return "origin" if "origin" in remotes else next(iter(remotes), "")
+
+
+def _tracking(ref: str, remote: str) -> str:
     """Where a clone that has never checked the branch out has it."""
-    return ref.replace("refs/heads/", "refs/remotes/origin/", 1)
+    return ref.replace("refs/heads/", f"refs/remotes/{remote}/", 1)
 
 
 def _command(path: Path, *arguments: str) -> list[str]:

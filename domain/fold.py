@@ -66,7 +66,7 @@ def after(run: Run, envelope: Envelope) -> Run:
             return replace(run, diagnosis=diagnosis, diagnosed_at=envelope.at)
         case SecondLookTaken(model, look, usage):
             after_it = run.diagnosis and doubted(run.diagnosis, model, look)
-            return replace(run, second_look=look, diagnosis=after_it, usage=_add(run.usage, usage))
+            return _used(replace(run, second_look=look, diagnosis=after_it), usage)
         case RunFinished(outcome, reason, machine_ms):
             return replace(
                 run,
@@ -213,10 +213,11 @@ def _call_of_approval(run: Run, approval_id: str) -> Call | None:
 
 def _used(run: Run, usage: Usage) -> Run:
     unpriced = 0 if usage.priced else usage.input_tokens + usage.output_tokens
-    return replace(run, usage=_add(run.usage, usage), unpriced_tokens=run.unpriced_tokens + unpriced)
+    return replace(run, usage=added(run.usage, usage), unpriced_tokens=run.unpriced_tokens + unpriced)
 
 
-def _add(one: Usage, other: Usage) -> Usage:
+def added(one: Usage, other: Usage) -> Usage:
+    """Both together; priced where both are."""
     return Usage(
         one.input_tokens + other.input_tokens,
         one.output_tokens + other.output_tokens,

@@ -32,7 +32,7 @@ def erase(options: argparse.Namespace) -> int:
     workspace = _workspace(path, options.workspace)
     if not options.reason.strip():
         raise SettingsError("--reason: say why, such as the request's number; it is kept for ever, so name nobody")
-    person = Actor("person", f"{pwd.getpwuid(os.getuid()).pw_name}@{socket.gethostname()}")
+    person = Actor("person", f"{_operator()}@{socket.gethostname()}")
     tombstones = erase_bodies(path, workspace, options.seq, options.reason, person, datetime.now(UTC))
     for seq, tombstone in tombstones:
         print(f"event {seq} is erased; its tombstone is event {tombstone}")
@@ -45,6 +45,15 @@ def erase(options: argparse.Namespace) -> int:
 def _workspace(path: str, named: str) -> str:
     """The one that is named, or the only one there is."""
     known = workspaces_in(path)
-    if named or len(known) == 1:
-        return named or known[0]
-    raise SettingsError(f"--workspace: name one of {', '.join(known) or 'none: the journal is empty'}")
+    workspace = named or (known[0] if len(known) == 1 else "")
+    if workspace not in known:
+        raise SettingsError(f"--workspace: name one of {', '.join(known) or 'none: the journal is empty'}")
+    return workspace
+
+
+def _operator() -> str:
+    """Who runs this, by the system's word; a container's user may have a number only."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"

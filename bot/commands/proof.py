@@ -12,6 +12,7 @@ from bot.config import Settings
 from domain.audit import Anchor
 from domain.errors import AgentError, SettingsError
 from handlers.checkup import Answer
+from storage.copies import Held
 from storage.keys import read_keys
 from storage.reader import read_journal, workspaces_in
 from storage.verify import verify
@@ -19,7 +20,8 @@ from storage.verify import verify
 
 async def answers(settings: Settings) -> AsyncIterator[Answer]:
     """The journal first: of one that is broken nothing else is said."""
-    database = _database(settings)
+    held, unread = copies_of(settings.anchors)
+    database = _database(settings, held)
     yield database
     if not database.ok:
         return
@@ -32,14 +34,14 @@ async def answers(settings: Settings) -> AsyncIterator[Answer]:
         return
     stand = {anchor.place: anchor for anchor in await _stand(settings.agent_database)}
     for place in settings.anchors:
-        yield _anchor(stand.get(place) or Anchor(place))
+        unchecked = next((each for each in unread if each.startswith(f"{place} was not checked")), "")
+        yield _anchor(stand.get(place) or Anchor(place), unchecked)
 
 
-def _database(settings: Settings) -> Answer:
+def _database(settings: Settings, held: Sequence[Held]) -> Answer:
     path = Path(settings.agent_database)
     if not path.exists():
         return Answer("database", ok=True, sentence=f"{path} will be created at the first start")
-    held, _ = copies_of(settings.anchors)
     try:
         report = verify(path, held=held, keys=_public(settings.signing_key))
     except AgentError as error:
@@ -86,7 +88,8 @@ async def _stand(path: str) -> list[Anchor]:
     return found
 
 
-def _anchor(anchor: Anchor) -> Answer:
+def _anchor(anchor: Anchor, unchecked: str) -> Answer:
+    """`unchecked` says why the journal was not compared with what the place holds."""
     name = f"anchor {anchor.place}"
     has = f"it holds {anchor.size} events" if anchor.size else "it holds nothing yet"
     if anchor.written_at:
@@ -94,4 +97,6 @@ def _anchor(anchor: Anchor) -> Answer:
     if anchor.failed:
         fix = "see to it that this host can write there; it is asked again every minute"
         return Answer(name, ok=False, sentence=f"{anchor.failed}; {has}", fix=fix)
+    if unchecked:
+        return Answer(name, ok=False, sentence=unchecked, fix="see to it that this host can read there")
     return Answer(name, ok=True, sentence=has)

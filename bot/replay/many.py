@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from bot.replay.cause import NEITHER, UNKNOWN, Share, Verdict
 from bot.replay.compared import Compared, compare
 from bot.replay.rerun import How
 from domain.errors import JournalError
+from domain.fold import added
 from domain.runs import Usage
 from storage.records import RunRecord
 
@@ -110,22 +112,12 @@ def totals(found: Sequence[Row]) -> Totals:
         cause=Share(sum(row.cause.same is True for row in concluded), len(concluded)),
         action=Share(sum(row.action.same is True for row in counted), len(counted)),
         neither_acts=sum(row.action.why == NEITHER for row in counted),
-        then=_sum([row.then for row in counted]),
-        now=_sum([row.now for row in counted]),
+        then=reduce(added, (row.then for row in counted), Usage()),
+        now=reduce(added, (row.now for row in counted), Usage()),
         unanswerable=sum(row.unanswerable for row in counted),
         unanswerable_in=sum(row.unanswerable > 0 for row in counted),
         differing=sum(row.differences > 0 for row in counted),
         flips=sum(row.flips for row in counted),
-    )
-
-
-def _sum(used: Sequence[Usage]) -> Usage:
-    return Usage(
-        sum(each.input_tokens for each in used),
-        sum(each.output_tokens for each in used),
-        sum(each.cached_tokens for each in used),
-        sum(each.cost_micros for each in used),
-        all(each.priced for each in used),
     )
 
 

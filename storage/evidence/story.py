@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import reduce
 from typing import TypeVar
 
 from domain.alerts import Incident
@@ -15,11 +16,13 @@ from domain.events import (
     BreakGlassReviewed,
     DiagnosisConcluded,
     Envelope,
+    Event,
     ExecutionFinished,
     ExecutionStarted,
     FindingsReported,
     IncidentOpened,
     IncidentResolved,
+    ModelFailed,
     PayloadReceived,
     RunFinished,
     RunStarted,
@@ -29,7 +32,7 @@ from domain.events import (
     VoteDelegated,
     WorkUnitRecorded,
 )
-from domain.fold import doubted
+from domain.fold import added, doubted
 from domain.runs import RunSpec, Usage
 from domain.work import WorkUnit
 from storage.evidence.changes import Change, Fact, changes_of
@@ -121,7 +124,7 @@ def story_of(envelopes: Sequence[Envelope], run_id: str = "") -> Story:
         changes=tuple(change for change in changes_of(envelopes) if change.run_id == run_id),
         glasses=tuple(_all(own, BreakGlassOpened)),
         reviews=tuple(_all(own, BreakGlassReviewed)),
-        usage=_usage(own),
+        usage=reduce(added, (_used_by(each.event) for each in own), Usage()),
         names=names_in(envelopes),
         undone=_undone(envelopes),
     )
@@ -163,17 +166,15 @@ def _undone(envelopes: Iterable[Envelope]) -> frozenset[str]:
     return frozenset(taken for by, taken in undoing.items() if by in done)
 
 
-def _usage(envelopes: Iterable[Envelope]) -> Usage:
-    told = list(envelopes)
-    used = [each.event.answer.usage for each in told if isinstance(each.event, StepPlanned)]
-    used += [each.event.usage for each in told if isinstance(each.event, SecondLookTaken)]
-    return Usage(
-        sum(one.input_tokens for one in used),
-        sum(one.output_tokens for one in used),
-        sum(one.cached_tokens for one in used),
-        sum(one.cost_micros for one in used),
-        all(one.priced for one in used),
-    )
+def _used_by(event: Event) -> Usage:
+    """What an event's answer of a model cost: a failed one too, as the fold counts it."""
+    match event:
+        case StepPlanned():
+            return event.answer.usage
+        case ModelFailed() | SecondLookTaken():
+            return event.usage
+        case _:
+            return Usage()
 
 
 def _all(envelopes: Iterable[Envelope], kind: type[E]) -> list[Fact[E]]:

@@ -123,6 +123,18 @@ async def test_a_new_clone_goes_on_from_the_remote_s_branch(repository: Path, tm
     assert sizes(f"git:{remote}#audit") == [500, 1000]
 
 
+async def test_a_remote_may_have_any_name(repository: Path, tmp_path: Path) -> None:
+    remote = tmp_path / "remote.git"
+    git(tmp_path, "init", "--quiet", "--bare", str(remote))
+    git(repository, "remote", "add", "origin", str(remote))
+    await GitPlace(f"git:{repository}#audit").write(signed(500), line(500))
+    git(tmp_path, "clone", "--quiet", "--origin", "vault", str(remote), "clone")
+    name = f"git:{tmp_path}/clone#audit"
+    assert sizes(name) == [500]
+    await GitPlace(name).write(signed(1000), line(1000))
+    assert sizes(f"git:{remote}#audit") == [500, 1000]
+
+
 async def test_a_remote_that_does_not_answer_is_pushed_to_later_with_the_same_commit(
     repository: Path, tmp_path: Path
 ) -> None:

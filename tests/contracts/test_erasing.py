@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from bot.__main__ import main
 from domain.actions import Mode
 from domain.alerts import Alert
 from domain.canonical import canonical
@@ -279,6 +280,12 @@ async def test_what_may_still_be_needed_is_refused_until_it_is_not(
     assert seqs_of(path, "BodyErased") == []
     await record(path, *(draft for draft in drafts if type(draft.event).__name__ == until))
     assert len(go(path, *seqs_of(path, kind))) == 1
+
+
+def test_a_workspace_that_is_not_there_holds_no_answer(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_DATABASE", str(path))
+    assert main(["audit", "find", "--workspace", "T1", "nobody ever said this"]) == 1
+    assert main(["audit", "find", "--workspace", "TYPO", "nobody ever said this"]) == 2
 
 
 async def test_a_running_service_is_not_erased_under(path: Path) -> None:

@@ -69,6 +69,16 @@ async def test_a_log_that_does_not_agree_with_its_copies_is_no_good_database(tmp
     assert "audit verify" in answer.fix
 
 
+async def test_a_place_that_cannot_be_read_was_not_compared_with(tmp_path: Path) -> None:
+    name = f"file:{tmp_path}/anchors.jsonl"
+    await served(tmp_path, name)
+    (tmp_path / "anchors.jsonl").rename(tmp_path / "kept")
+    (tmp_path / "anchors.jsonl").mkdir()
+    answer = (await said(tmp_path, name))[f"anchor {name}"]
+    assert not answer.ok
+    assert "was not checked" in answer.sentence
+
+
 async def test_a_key_that_everybody_can_read_or_nobody_can_use_is_said_to_be(tmp_path: Path) -> None:
     path = tmp_path / "agent.db.key"
     key = signing_key(path)

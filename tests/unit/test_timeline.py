@@ -21,6 +21,7 @@ from domain.events import (
     FeedbackGiven,
     MessageWanted,
     ModelAsked,
+    ModelFailed,
     PolicyRejected,
     SecondLookTaken,
     ToolCallFinished,
@@ -30,6 +31,7 @@ from domain.events import (
     event_of,
 )
 from domain.feedback import FeedbackVerdict
+from domain.fold import fold
 from domain.noise import Suppression
 from domain.runs import SecondLook, Usage
 from storage.evidence.head import sentence, verdict
@@ -313,6 +315,14 @@ def test_the_proof_names_root_key_checkpoint_and_how_to_check() -> None:
 
 def test_a_page_without_a_checkpoint_claims_no_proof() -> None:
     assert "it proves nothing by itself" in Page(render(UGLY_NIGHT, run_id=UGLY)).text
+
+
+def test_the_page_counts_the_tokens_that_the_run_counts() -> None:
+    told = [each for each in UGLY_NIGHT if each.run_id == UGLY]
+    for lost in (Usage(900, 40, 7, 300), Usage(5, 5, priced=False)):
+        event = ModelFailed(9, "gpt", "said nothing", usage=lost)
+        told.append(replace(told[-1], seq=told[-1].seq + 1, event=event))
+    assert story_of(told, UGLY).usage == fold(told).usage
 
 
 # --- pieces -----------------------------------------------------------------------------------------------------------

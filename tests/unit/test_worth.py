@@ -28,6 +28,7 @@ from domain.events import (
     MessageSent,
     ModelFailed,
     RunStarted,
+    SecondLookTaken,
     StepPlanned,
     VerificationFailed,
     VerificationPassed,
@@ -35,7 +36,7 @@ from domain.events import (
     WorkUnitRecorded,
 )
 from domain.fold import fold
-from domain.runs import Answer, Origin, RunOutcome, RunSpec, ToolCall, Usage
+from domain.runs import Answer, Origin, RunOutcome, RunSpec, SecondLook, ToolCall, Usage
 from domain.work import Wait, WorkKind, WorkOutcome, WorkUnit
 from storage.journal import open_journal
 from tests.contracts.journal_samples import CART, NOON, Clock, action, message, request, requested, run_started, vote
@@ -199,6 +200,8 @@ def test_tokens_without_a_price_are_counted_apart_and_computing_without_one_not_
     lost = ModelFailed(1, "m", "cut off", usage=Usage(50, 5, priced=False))
     unit = measured(FOUND, (4, priced), (5, lost), said(9))
     assert (unit.input_tokens, unit.output_tokens, unit.unpriced_tokens, unit.cost_micros) == (150, 15, 55, 7)
+    look = SecondLookTaken("m2", SecondLook("supported"), Usage(20, 2, priced=False), 900)
+    assert measured(FOUND, (4, priced), (5, lost), said(9), (10, look)).unpriced_tokens == 55 + 22
     assert unit.compute_micros is None
     assert measured(FOUND, said(9), bill=Bill(hour_micros=40_000)).compute_micros == 10_000  # 900 s of an hour
 
