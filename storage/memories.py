@@ -46,7 +46,7 @@ def precedents(
             )
             for (run_id,) in rows.fetchall():
                 words, _ = found.get(run_id, (0, ""))
-                found[run_id] = (max(likeness, min(95, likeness + words // 3) if likeness < 100 else 100), alike)
+                found[run_id] = (min(100, likeness + words // 3), alike)
     read = [_read(db, workspace, run_id, *of) for run_id, of in found.items()]
     kept = [one for one in read if one is not None]
     return sorted(kept, key=lambda one: (-one.likeness, -one.at.timestamp()))[:limit]

@@ -90,14 +90,14 @@ def of_period(
     with looking_at(Path(path)) as db:
         runs = period.runs_since(db, workspace, since)
         subject = {"since": f"{since:%Y-%m-%dT%H:%M:%SZ}", "until": f"{now:%Y-%m-%dT%H:%M:%SZ}"}
-        more = {} if alone else {CHANGES: period.as_csv(period.rows(db, workspace, since)).encode()}
+        more = {} if alone else {CHANGES: period.as_csv(period.rows(db, workspace, since, runs)).encode()}
         return _exported(db, workspace, subject, runs, key, now, more, alone=alone)
 
 
 def changes_since(path: str | Path, workspace: str, since: datetime) -> bytes:
     """The list of changes alone, as CSV. Raises JournalError."""
     with looking_at(Path(path)) as db:
-        return period.as_csv(period.rows(db, workspace, since)).encode()
+        return period.as_csv(period.rows(db, workspace, since, period.runs_since(db, workspace, since))).encode()
 
 
 def _runs(db: sqlite3.Connection, workspace: str, reference: str) -> list[str]:

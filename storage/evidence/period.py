@@ -44,10 +44,10 @@ def runs_since(db: sqlite3.Connection, workspace: str, since: datetime) -> list[
     return [str(run_id) for (run_id,) in found]
 
 
-def rows(db: sqlite3.Connection, workspace: str, since: datetime) -> list[dict[str, str]]:
-    """A row for every change that was decided on since then, whatever became of it, oldest first."""
+def rows(db: sqlite3.Connection, workspace: str, since: datetime, runs: Iterable[str]) -> list[dict[str, str]]:
+    """A row for every change of those runs that was decided on since then, whatever became of it, oldest first."""
     found: list[tuple[int, dict[str, str]]] = []
-    for run_id in runs_since(db, workspace, since):
+    for run_id in runs:
         envelopes = _events(db, workspace, run_id)
         story = story_of(envelopes, run_id)
         found += [

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from domain.codec import moment, timestamp
+from domain.actions import Target
+from domain.codec import decode, moment, timestamp
 from domain.events import Envelope
 from storage.views import envelope
 
@@ -164,8 +165,7 @@ def _delegations(db: sqlite3.Connection, workspace: str, records: Sequence[Recor
 def _undos(db: sqlite3.Connection, workspace: str, records: Sequence[Record]) -> Iterator[Record]:
     """The execution that one takes back, and those that took it back: each from intent to verification."""
     for _, body in _of(records, "ExecutionStarted"):
-        target = body["action"]["target"]
-        key = "/".join(filter(None, (target["system"], target["namespace"], target["kind"], target["name"])))
+        key = decode(Target, body["action"]["target"]).key
         related = db.execute(
             "SELECT id, run_id FROM executions WHERE workspace = ? AND target_key = ? AND (undoes = ? OR id = ?)",
             (workspace, key, body["execution_id"], body["undoes"] or None),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sqlite3
 
-from domain.codec import timestamp
+from domain.actions import Target
+from domain.codec import decode, timestamp
 from domain.events import DiagnosisConcluded, Envelope
 from domain.memory import words_of
 
@@ -16,8 +17,7 @@ def remembered(db: sqlite3.Connection, at: Envelope, event: DiagnosisConcluded) 
     if row is None:
         return
     spec, found = json.loads(row[0]), event.diagnosis
-    alert, target = spec.get("alert") or {}, spec["target"]
-    key = "/".join(filter(None, (target["system"], target["namespace"], target["kind"], target["name"])))
+    alert, target = spec.get("alert") or {}, decode(Target, spec["target"])
     db.execute(
         "INSERT OR REPLACE INTO memories (workspace, run_id, seq, incident_id, at, fingerprint, target_key, summary, cause)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -28,7 +28,7 @@ def remembered(db: sqlite3.Connection, at: Envelope, event: DiagnosisConcluded) 
             at.incident_id,
             timestamp(at.at),
             alert.get("fingerprint", ""),
-            key if target["name"] else "",
+            target.key if target.name else "",
             found.summary[:500],
             found.cause[:1000],
         ),
