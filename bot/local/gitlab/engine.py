@@ -1,0 +1,227 @@
+"""Pipelines that run in time: stages in order, manual jobs that wait, retries, cancellation."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+from bot.local.gitlab.errors import bad_request, forbidden
+from bot.local.gitlab.model import DONE, Deployment, Job, Outcome, Pipeline, Project, Step, User, now
+from bot.local.gitlab.traces import trace
+
+Verdict = Callable[[Step, Mapping[str, bytes]], Outcome]
+_ACTIVE = frozenset({"pending", "running", "canceling"})
+_PASSED = frozenset({"success", "manual", "skipped"})
+
+
+class Engine:
+    """Runs pipelines. `verdict` says how a step ends on a tree; `changed` is called after every change of status."""
+
+    def __init__(self, verdict: Verdict, speed: float, changed: Callable[[Pipeline, Job | None], None]) -> None:
+        self._verdict, self._speed, self._changed = verdict, speed, changed
+        self._pipelines, self._jobs, self._deployments = (
+            itertools.count(4101),
+            itertools.count(90001),
+            itertools.count(701),
+        )
+        self._timers: dict[int, asyncio.TimerHandle] = {}
+
+    def close(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+
+    # --- what can be asked of it --------------------------------------------------------------------------------------
+
+    def start(self, project: Project, ref: str, sha: str, user: User, source: str = "push") -> Pipeline:
+        """A new pipeline, which begins at once."""
+        pipeline = self._created(project, ref, sha, user, source, now())
+        self._process(pipeline)
+        return pipeline
+
+    def record(self, project: Project, ref: str, sha: str, user: User, at: datetime) -> Pipeline:
+        """A pipeline that ran in the past: over when this returns, and no webhook was sent."""
+        pipeline, moment = self._created(project, ref, sha, user, "push", at), at + timedelta(seconds=3)
+        pipeline.started_at = moment
+        for stage in _stages(project):
+            for job in (job for job in pipeline.latest if job.step.stage == stage):
+                if job.step.manual:
+                    job.status = "manual"
+                elif _failed(pipeline):
+                    job.status = "skipped"
+                else:
+                    job.started_at, moment = moment, moment + timedelta(seconds=40)
+                    self._ended(job, self._outcome(job), moment)
+        pipeline.status, pipeline.finished_at, pipeline.updated_at = _status(pipeline), moment, moment
+        return pipeline
+
+    def record_retry(self, pipeline: Pipeline, user: User, at: datetime) -> None:
+        """The failed jobs of a recorded pipeline were tried again and all went well."""
+        for job in [job for job in pipeline.latest if job.status == "failed"]:
+            job.retried = True
+            self._job(pipeline, job.step, user, at)
+        for job in pipeline.latest:
+            if job.status in ("created", "skipped"):
+                job.started_at, at = at, at + timedelta(seconds=40)
+                self._ended(job, self._outcome(job), at)
+        pipeline.status, pipeline.finished_at, pipeline.updated_at = _status(pipeline), at, at
+
+    def retry(self, pipeline: Pipeline, user: User) -> None:
+        """Every failed or canceled job again, as a new job; what was skipped after them waits again."""
+        again = [job for job in pipeline.latest if job.status in ("failed", "canceled")]
+        for job in again:
+            self._again(job, user)
+        if again:
+            self._revive(pipeline)
+            self._process(pipeline)
+
+    def retry_job(self, job: Job, user: User) -> Job:
+        if job.retried or job.status not in DONE - {"skipped"}:
+            raise forbidden("Job is not retryable")
+        fresh = self._again(job, user)
+        self._enqueue(fresh)
+        self._revive(job.pipeline)
+        self._process(job.pipeline)
+        return fresh
+
+    def play(self, job: Job, user: User, variables: dict[str, str], role: int) -> Job:
+        if job.status != "manual":
+            raise bad_request("Unplayable Job")
+        if variables and role < job.pipeline.project.variables_role:
+            raise forbidden()
+        job.user, job.variables = user, variables
+        self._enqueue(job)
+        self._settle(job.pipeline)
+        return job
+
+    def cancel(self, pipeline: Pipeline) -> None:
+        for job in pipeline.latest:
+            if job.status in ("created", "pending", "running", "waiting_for_resource", "preparing", "scheduled"):
+                self.cancel_job(job, settle=False)
+        self._settle(pipeline)
+
+    def cancel_job(self, job: Job, *, settle: bool = True) -> None:
+        if job.status in DONE:
+            return
+        if timer := self._timers.pop(job.id, None):
+            timer.cancel()
+        job.status, job.finished_at = "canceled", now()
+        if settle:
+            self._settle(job.pipeline)
+
+    # --- how it goes on -----------------------------------------------------------------------------------------------
+
+    def _created(self, project: Project, ref: str, sha: str, user: User, source: str, at: datetime) -> Pipeline:
+        identity = next(self._pipelines)
+        pipeline = Pipeline(identity, len(project.pipelines) + 1, project, ref, sha, source, user, at, updated_at=at)
+        for step in project.steps:
+            self._job(pipeline, step, user, at)
+        project.pipelines[identity] = pipeline
+        return pipeline
+
+    def _job(self, pipeline: Pipeline, step: Step, user: User, at: datetime) -> Job:
+        job = Job(next(self._jobs), step, pipeline, user, at)
+        pipeline.jobs.append(job)
+        if step.environment:
+            made = pipeline.project.deployments
+            made.append(Deployment(next(self._deployments), len(made) + 1, pipeline.project, step.environment,
+                                   pipeline.sha, pipeline.ref, user, at, job, updated_at=at))  # fmt: skip
+        return job
+
+    def _again(self, job: Job, user: User) -> Job:
+        job.retried = True
+        return self._job(job.pipeline, job.step, user, now())
+
+    def _revive(self, pipeline: Pipeline) -> None:
+        for job in pipeline.latest:
+            if job.status == "skipped":
+                job.status = "created"
+
+    def _process(self, pipeline: Pipeline) -> None:
+        """Begin what may begin: a stage whose predecessors have passed; after a failure nothing more."""
+        for stage in _stages(pipeline.project):
+            jobs = [job for job in pipeline.latest if job.step.stage == stage]
+            for job in jobs:
+                if job.status == "created":
+                    self._begin(job)
+            if any(
+                job.status not in _PASSED and not (job.status == "failed" and job.step.allow_failure) for job in jobs
+            ):
+                break
+        if _failed(pipeline):
+            for job in pipeline.latest:
+                job.status = "skipped" if job.status == "created" else job.status
+        self._settle(pipeline)
+
+    def _begin(self, job: Job) -> None:
+        if job.step.manual:
+            job.status = "manual"
+        else:
+            self._enqueue(job)
+
+    def _enqueue(self, job: Job) -> None:
+        job.status = "pending"
+        self._after(job, 0.2, self._run)
+
+    def _run(self, job: Job) -> None:
+        job.status, job.started_at = "running", now()
+        job.outcome = self._outcome(job)
+        job.pipeline.started_at = job.pipeline.started_at or job.started_at
+        self._after(job, job.step.seconds, self._finish)
+        self._settle(job.pipeline, job)
+
+    def _finish(self, job: Job) -> None:
+        self._ended(job, job.outcome, now())
+        self._changed(job.pipeline, job)
+        self._process(job.pipeline)
+
+    def _ended(self, job: Job, outcome: Outcome, at: datetime) -> None:
+        job.status, job.finished_at, job.outcome = outcome.status, at, outcome
+        job.failure_reason = outcome.reason
+        job.trace = trace(job, outcome)
+
+    def _outcome(self, job: Job) -> Outcome:
+        troubles = job.pipeline.project.troubles.get(job.name)
+        if troubles:
+            return troubles.pop(0)
+        return self._verdict(job.step, job.pipeline.project.repository.commits[job.pipeline.sha].tree)
+
+    def _settle(self, pipeline: Pipeline, job: Job | None = None) -> None:
+        status = _status(pipeline)
+        if status != pipeline.status:
+            pipeline.status, pipeline.updated_at = status, now()
+            pipeline.finished_at = now() if status in DONE else None
+            self._changed(pipeline, None)
+        elif job is not None:
+            self._changed(pipeline, job)
+
+    def _after(self, job: Job, seconds: float, call: Callable[[Job], None]) -> None:
+        def fire() -> None:
+            self._timers.pop(job.id, None)
+            call(job)
+
+        self._timers[job.id] = asyncio.get_running_loop().call_later(seconds / self._speed, fire)
+
+
+def _stages(project: Project) -> list[str]:
+    return list(dict.fromkeys(step.stage for step in project.steps))
+
+
+def _failed(pipeline: Pipeline) -> bool:
+    return any(job.status == "failed" and not job.step.allow_failure for job in pipeline.latest)
+
+
+def _status(pipeline: Pipeline) -> str:
+    statuses = {job.status for job in pipeline.latest}
+    if statuses & {"running"} or (
+        statuses & {"created", "pending"} and statuses & {"success", "failed"} and not _failed(pipeline)
+    ):
+        return "running"
+    if statuses & {"pending"}:
+        return "pending"
+    if _failed(pipeline):
+        return "failed"
+    if "canceled" in statuses:
+        return "canceled"
+    return "created" if "created" in statuses else "success" if statuses & {"success"} else "manual"

@@ -1,0 +1,209 @@
+"""What the stand-in knows: people, tokens, projects, pipelines, jobs, deployments, merge requests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from bot.local.gitlab.repository import Repository
+
+REPORTER, DEVELOPER, MAINTAINER = 20, 30, 40
+DONE = frozenset({"success", "failed", "canceled", "skipped"})
+STATUSES = frozenset(
+    {*DONE, "created", "waiting_for_resource", "preparing", "pending", "running", "manual", "scheduled", "canceling"}
+)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def stamp(moment: datetime | None) -> str | None:
+    """ISO 8601 in UTC with milliseconds, as the REST API prints it."""
+    return (
+        None
+        if moment is None
+        else moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    )
+
+
+@dataclass(frozen=True)
+class User:
+    """A person or a bot."""
+
+    id: int
+    username: str
+    name: str
+    bot: bool = False
+
+
+@dataclass
+class Token:
+    """An access token. `projects` are paths with its role in each; `revoked` and `expired` end it."""
+
+    value: str
+    user: User
+    scopes: tuple[str, ...] = ("api",)
+    projects: dict[str, int] = field(default_factory=dict)
+    name: str = "agent"
+    revoked: bool = False
+    expired: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one run of a job ends: what its script printed, what its tests said, and who is to blame.
+
+    `reason` is GitLab's failure_reason, empty where it succeeds. `tests` are (class name, name, failure text; empty: passed).
+    """
+
+    reason: str = ""
+    exit_code: int = 0
+    lines: tuple[str, ...] = ()
+    tests: tuple[tuple[str, str, str], ...] = ()
+
+    @property
+    def status(self) -> str:
+        return "failed" if self.reason else "success"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A job of the project's configuration. `seconds` is how long it runs at speed 1."""
+
+    name: str
+    stage: str
+    script: str
+    seconds: float = 2.0
+    manual: bool = False
+    environment: str = ""
+    allow_failure: bool = False
+
+
+@dataclass
+class Job:
+    """One run of a step within a pipeline."""
+
+    id: int
+    step: Step
+    pipeline: Pipeline
+    user: User
+    created_at: datetime
+    status: str = "created"
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    failure_reason: str = ""
+    retried: bool = False
+    trace: str = ""
+    outcome: Outcome = field(default_factory=Outcome)
+    variables: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.step.name
+
+
+@dataclass
+class Pipeline:
+    """A pipeline and all its jobs, the retried ones too."""
+
+    id: int
+    iid: int
+    project: Project
+    ref: str
+    sha: str
+    source: str
+    user: User
+    created_at: datetime
+    status: str = "created"
+    updated_at: datetime = field(default_factory=now)
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    jobs: list[Job] = field(default_factory=list)
+
+    @property
+    def latest(self) -> list[Job]:
+        """The jobs that count: without those that were tried again."""
+        return [job for job in self.jobs if not job.retried]
+
+
+@dataclass
+class Deployment:
+    """A job's deployment to an environment; `job` is None where something outside GitLab CI reported it."""
+
+    id: int
+    iid: int
+    project: Project
+    environment: str
+    sha: str
+    ref: str
+    user: User
+    created_at: datetime
+    job: Job | None = None
+    external_status: str = ""
+    updated_at: datetime = field(default_factory=now)
+
+    @property
+    def status(self) -> str:
+        if self.job is None:
+            return self.external_status
+        return {"manual": "created", "pending": "created", "canceling": "running"}.get(self.job.status, self.job.status)
+
+
+@dataclass
+class MergeRequest:
+    """A merge request; nobody merges it here."""
+
+    id: int
+    iid: int
+    project: Project
+    source: str
+    target: str
+    title: str
+    description: str
+    author: User
+    created_at: datetime
+    state: str = "opened"
+    labels: tuple[str, ...] = ()
+    remove_source_branch: bool = False
+
+
+@dataclass
+class Hook:
+    """A project's webhook. `signing_token` is whsec_ and base64, or empty."""
+
+    url: str
+    token: str = ""
+    signing_token: str = ""
+    pipelines: bool = True
+    deployments: bool = True
+    merge_requests: bool = True
+
+
+@dataclass
+class Project:
+    """A private project: its repository, its CI configuration, and what happened in it."""
+
+    id: int
+    path: str
+    steps: tuple[Step, ...]
+    repository: Repository = field(default_factory=Repository)
+    pipelines: dict[int, Pipeline] = field(default_factory=dict)
+    deployments: list[Deployment] = field(default_factory=list)
+    merge_requests: list[MergeRequest] = field(default_factory=list)
+    hooks: list[Hook] = field(default_factory=list)
+    variables_role: int = DEVELOPER
+    troubles: dict[str, list[Outcome]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+    def jobs(self) -> list[Job]:
+        """Every job, newest first."""
+        return sorted((job for line in self.pipelines.values() for job in line.jobs), key=lambda job: -job.id)
+
+
+Query = Mapping[str, Any]
