@@ -95,7 +95,7 @@ def file(call: Call) -> Answer:
 
 
 def merge_requests(call: Call) -> Answer:
-    found = [each for each in call.project.merge_requests[::-1]]
+    found = list(call.project.merge_requests[::-1])
     for name in ("state", "source_branch", "target_branch"):
         wanted = call.text(name, "all" if name == "state" else "")
         if wanted and wanted != "all":
@@ -157,8 +157,19 @@ class Writing:
             raise conflict([f"Another open merge request already exists for this source branch: !{twin.iid}"])
         number = len(call.project.merge_requests) + 1
         labels = tuple(filter(None, call.text("labels").split(",")))
-        made = MergeRequest(self._requests, number, call.project, source, target, title[:255], call.text("description"),
-                            call.token.user, now(), labels=labels, remove_source_branch=call.truth("remove_source_branch"))  # fmt: skip
+        made = MergeRequest(
+            self._requests,
+            number,
+            call.project,
+            source,
+            target,
+            title[:255],
+            call.text("description"),
+            call.token.user,
+            now(),
+            labels=labels,
+            remove_source_branch=call.truth("remove_source_branch"),
+        )
         self._requests += 1
         call.project.merge_requests.append(made)
         self._hooks.merge_request(made)

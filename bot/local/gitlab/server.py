@@ -88,8 +88,7 @@ class Server:
             body = await body_of(http)
             fault = await self._fault(http)
             answer = self._answer(http, token, body)
-            if fault:
-                assert http.transport is not None
+            if fault and http.transport is not None:
                 http.transport.close()
             response = _response(answer)
         except ApiError as refusal:
@@ -138,13 +137,14 @@ class Server:
         parts = [unquote(part) for part in raw.removeprefix("/api/v4/").split("/")]
         if token is None:
             raise not_found("Project") if parts[0] == "projects" and len(parts) > 1 else unauthorized()
-        alone = {"version": lambda: VERSION, "user": lambda: entities.user(token.user, self.base)}
         if parts == ["personal_access_tokens", "self"] and http.method == "GET":
             return Answer(entities.token(token))
         if not set(token.scopes) & {"api", "read_api"}:
             raise insufficient_scope("api", "read_api")
-        if len(parts) == 1 and parts[0] in alone:
-            return Answer(alone[parts[0]]())
+        if parts == ["version"]:
+            return Answer(VERSION)
+        if parts == ["user"]:
+            return Answer(entities.user(token.user, self.base))
         if parts[0] != "projects" or len(parts) < 2:
             raise no_route()
         return self._of_project(http, token, parts, body)

@@ -36,8 +36,11 @@ def trace(job: Job, outcome: Outcome) -> str:
     )
     if any(failure for _, _, failure in outcome.tests) or outcome.tests:
         when = "failure" if outcome.reason else "success"
-        upload = ["Uploading artifacts...", "report.xml: found 1 matching artifact files and directories",
-                  f"Uploading artifacts as \"junit\" to coordinator... 201 Created  id={job.id} responseStatus=201 Created"]  # fmt: skip
+        upload = [
+            "Uploading artifacts...",
+            "report.xml: found 1 matching artifact files and directories",
+            f'Uploading artifacts as "junit" to coordinator... 201 Created  id={job.id} responseStatus=201 Created',
+        ]
         parts.append(
             _section(
                 f"upload_artifacts_on_{when}",
