@@ -27,6 +27,7 @@ from bot.plane import Plane
 from bot.policy_files import PolicyFiles, announce, read_folder, variables
 from bot.schedule import Job, Schedule
 from bot.tools.mcp_file import McpServer, read_servers
+from bot.tools.objectives_file import read_objectives
 from domain.actions import Effect
 from domain.decisions import SYSTEM
 from domain.errors import BadInput, PolicyError, SettingsError
@@ -285,6 +286,7 @@ def systems(settings: Settings) -> tools.Systems:
         jenkins_token=settings.jenkins_token.get_secret_value(),
         mcp=read_servers(settings.agent_mcp, variable),
         runbooks=settings.agent_runbooks,
+        objectives=read_objectives(settings.agent_objectives),
     )
 
 

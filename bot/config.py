@@ -115,6 +115,9 @@ class Settings(BaseModel):
         description="How long repeated alerts wait, and how many new problems within what time are one storm",
     )
     agent_runbooks: str = Field("", description="Folder of the team's runbooks, Markdown files with matchers")
+    agent_objectives: str = Field(
+        "", description="Path of the file of service level objectives: error budgets, and how a release is watched"
+    )
     agent_mcp: str = Field("", description="Path of the file of MCP servers and what effect each of their tools has")
     agent_environments: str = Field(
         "",

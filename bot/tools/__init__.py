@@ -20,6 +20,8 @@ from bot.tools.kubernetes_writes import write_tools
 from bot.tools.mcp_file import McpServer
 from bot.tools.mcp_session import McpSession
 from bot.tools.mcp_tools import McpRead, McpWrite, listed_schemas, tools_of, unique
+from bot.tools.objectives import error_budget_tool
+from bot.tools.objectives_file import Objective
 from bot.tools.prometheus import prometheus_tools
 from bot.tools.prometheus_api import open_prometheus
 from bot.tools.rest import RestClient
@@ -50,6 +52,7 @@ TOOL_NAMES: tuple[str, ...] = (
     "prometheus_query",
     "prometheus_query_range",
     "prometheus_alerts",
+    "error_budget",
     "alertmanager_silence",
 )
 
@@ -73,6 +76,7 @@ class Systems:
     jenkins_token: str = ""
     mcp: tuple[McpServer, ...] = ()
     runbooks: str = ""
+    objectives: tuple[Objective, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,8 @@ async def connect(systems: Systems, environment: Callable[..., str], recall: Rec
     alertmanager = open_alertmanager(*told) if systems.alertmanager_url else None
     clients = Clients(kubernetes, _jenkins(systems), prometheus, alertmanager)
     strangers, others, more = await _meet(systems.mcp)
-    return Toolbox((*build_tools(clients, environment), *known, *others), (*notes, *more), clients, strangers)
+    built = build_tools(clients, environment, systems.objectives)
+    return Toolbox((*built, *known, *others), (*notes, *more), clients, strangers)
 
 
 def _jenkins(systems: Systems) -> JenkinsClient | None:
@@ -152,7 +157,9 @@ async def _meet(servers: Sequence[McpServer]) -> tuple[tuple[McpSession, ...], t
     return sessions, kept, (*notes, *twice)
 
 
-def build_tools(clients: Clients, environment: Callable[..., str]) -> tuple[Tool, ...]:
+def build_tools(
+    clients: Clients, environment: Callable[..., str], objectives: Sequence[Objective] = ()
+) -> tuple[Tool, ...]:
     """Every tool of the systems there are; `environment` names the environment of a namespace or of other places."""
     tools: tuple[Tool, ...] = ()
     if clients.kubernetes is not None:
@@ -165,6 +172,7 @@ def build_tools(clients: Clients, environment: Callable[..., str]) -> tuple[Tool
         )
     if clients.prometheus is not None:
         tools += prometheus_tools(clients.prometheus, environment)
+        tools += (error_budget_tool(clients.prometheus, objectives, environment),) if objectives else ()
     if clients.alertmanager is not None:
         tools += alertmanager_tools(clients.alertmanager, environment)
     return tools
@@ -174,7 +182,7 @@ def unconnected(environment: Callable[..., str]) -> tuple[Tool, ...]:
     """Every tool of this product, connected to nothing: what it is called, takes and is about, and no more."""
     nothing: Any = object()  # names, effects, argument schemas and renderings need no client; whatever does fails
     clients = Clients(*[nothing] * len(fields(Clients)))
-    return (*build_tools(clients, environment), *knowledge_tools(nothing, nothing))
+    return (*build_tools(clients, environment, (nothing,)), *knowledge_tools(nothing, nothing))
 
 
 def schemas(servers: Sequence[McpServer] = ()) -> tuple[ToolSchema, ...]:

@@ -43,7 +43,7 @@ EVERYTHING = Clients(
 def tools() -> dict[str, Any]:
     """Every tool, connected to nothing: understanding and rendering need no cluster."""
     unconnected: Any = object()
-    built = build_tools(EVERYTHING, lambda *_: "production")
+    built = build_tools(EVERYTHING, lambda *_: "production", (unconnected,))
     return {tool.name: tool for tool in (*built, *knowledge_tools(unconnected, unconnected))}
 
 
@@ -73,6 +73,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "prometheus_query": {"query": "up"},
     "prometheus_query_range": {"query": "up"},
     "prometheus_alerts": {"name": "Down"},
+    "error_budget": {"service": "checkout"},
     "alertmanager_silence": {"matchers": [{"name": "alertname", "value": "Down"}], "comment": "known"},
 }  # fmt: skip
 
@@ -87,7 +88,7 @@ def test_the_tools_are_those_of_the_contract() -> None:
         "kubernetes_get", "kubernetes_list", "kubernetes_events", "kubernetes_logs", "kubernetes_rollout_history",
         "jenkins_builds", "jenkins_build",
         "incident_history", "runbook_find",
-        "prometheus_query", "prometheus_query_range", "prometheus_alerts",
+        "prometheus_query", "prometheus_query_range", "prometheus_alerts", "error_budget",
     }  # fmt: skip
 
 
