@@ -52,7 +52,7 @@ TOOL_NAMES: tuple[str, ...] = (
     "prometheus_query",
     "prometheus_query_range",
     "prometheus_alerts",
-    "error_budget",
+    "prometheus_error_budget",
     "alertmanager_silence",
 )
 

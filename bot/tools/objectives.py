@@ -22,7 +22,7 @@ from domain.decisions import Check
 from domain.errors import ToolError
 from domain.ports import Probe
 
-ERROR_BUDGET = "error_budget"
+ERROR_BUDGET = "prometheus_error_budget"
 SHORTEST_SECONDS = 5
 """Two scrapes must lie within a rate's window; what is asked of less says nothing."""
 

@@ -73,7 +73,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "prometheus_query": {"query": "up"},
     "prometheus_query_range": {"query": "up"},
     "prometheus_alerts": {"name": "Down"},
-    "error_budget": {"service": "checkout"},
+    "prometheus_error_budget": {"service": "checkout"},
     "alertmanager_silence": {"matchers": [{"name": "alertname", "value": "Down"}], "comment": "known"},
 }  # fmt: skip
 
@@ -88,7 +88,7 @@ def test_the_tools_are_those_of_the_contract() -> None:
         "kubernetes_get", "kubernetes_list", "kubernetes_events", "kubernetes_logs", "kubernetes_rollout_history",
         "jenkins_builds", "jenkins_build",
         "incident_history", "runbook_find",
-        "prometheus_query", "prometheus_query_range", "prometheus_alerts", "error_budget",
+        "prometheus_query", "prometheus_query_range", "prometheus_alerts", "prometheus_error_budget",
     }  # fmt: skip
 
 
