@@ -284,6 +284,8 @@ def systems(settings: Settings) -> tools.Systems:
         jenkins_url=settings.jenkins_url,
         jenkins_user=settings.jenkins_user,
         jenkins_token=settings.jenkins_token.get_secret_value(),
+        gitlab_url=settings.gitlab_url,
+        gitlab_token=settings.gitlab_token.get_secret_value(),
         mcp=read_servers(settings.agent_mcp, variable),
         runbooks=settings.agent_runbooks,
         objectives=read_objectives(settings.agent_objectives),

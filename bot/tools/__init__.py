@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from bot.tools.alertmanager import alertmanager_tools, open_alertmanager
+from bot.tools.gitlab_client import GitLabClient
 from bot.tools.jenkins_abort import abort_tool
 from bot.tools.jenkins_client import JenkinsClient
 from bot.tools.jenkins_reads import read_tools as jenkins_reads
@@ -74,6 +75,8 @@ class Systems:
     jenkins_url: str = ""
     jenkins_user: str = ""
     jenkins_token: str = ""
+    gitlab_url: str = ""
+    gitlab_token: str = ""
     mcp: tuple[McpServer, ...] = ()
     runbooks: str = ""
     objectives: tuple[Objective, ...] = ()
@@ -87,6 +90,7 @@ class Clients:
     jenkins: JenkinsClient | None = None
     prometheus: RestClient | None = None
     alertmanager: RestClient | None = None
+    gitlab: GitLabClient | None = None
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,8 @@ async def connect(systems: Systems, environment: Callable[..., str], recall: Rec
     prometheus = open_prometheus(systems.prometheus_url, systems.prometheus_token) if systems.prometheus_url else None
     told = (systems.alertmanager_url, systems.alertmanager_token)
     alertmanager = open_alertmanager(*told) if systems.alertmanager_url else None
-    clients = Clients(kubernetes, _jenkins(systems), prometheus, alertmanager)
+    gitlab = GitLabClient(systems.gitlab_url, systems.gitlab_token) if systems.gitlab_url else None
+    clients = Clients(kubernetes, _jenkins(systems), prometheus, alertmanager, gitlab)
     strangers, others, more = await _meet(systems.mcp)
     built = build_tools(clients, environment, systems.objectives)
     return Toolbox((*built, *known, *others), (*notes, *more), clients, strangers)
