@@ -141,6 +141,7 @@ class Arena:
             trust=dict.fromkeys(FACTS["trust"], 0),
             now=_NOON,
             policy=self.policy,
+            release={},
         )
         return gate.decide(self.policy, situation).outcome, action
 

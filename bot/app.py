@@ -162,7 +162,9 @@ async def _open(stack: AsyncExitStack, settings: Settings, clock: Callable[[], d
     found = systems(settings)
     redactor = _redactor(settings, found.mcp)
     await _export_traces(stack, settings, journal, redactor)
-    toolbox = await tools.connect(found, settings.environment, journal.precedents)
+    toolbox = await tools.connect(
+        found, settings.environment, journal.precedents, partial(journal.incidents, open_only=True)
+    )
     stack.push_async_callback(toolbox.close)
     policy = PolicyFiles(settings.agent_policy, toolbox.schemas, variables(settings))
     await reload_policy(policy, journal)

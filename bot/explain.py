@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bot import brakes
+from bot.agent.release import release_facts
 from bot.agent.step import is_write, observe
 from bot.agent.world import World
 from domain.actions import Action, Mode, Target, digest
@@ -67,6 +68,7 @@ async def explain(world: World, tool_name: str, arguments: Mapping[str, Any], us
         trust=await world.journal.trust(tool_name, target.environment),
         now=now,
         policy=policy,
+        release=release_facts(Run(spec, now), action),
     )
     decision = gate.under_mode(gate.decide(policy, situation), mode, action, policy)
     decision = rules.braked(decision, stands.brakes, stands.acted, action, policy)

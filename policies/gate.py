@@ -308,11 +308,12 @@ def situation(
     trust: Mapping[str, int],
     now: datetime,
     policy: Policy,
+    release: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The whole input of a decision, computed by the server, as plain JSON: it is stored with the decision.
 
     `mode` is the agent's mode now; `rate` counts the last hour (`target`, `agent`, `failed`, `touches`,
-    `problem`). What is not known is an absent key, so that a condition that needs it fails closed. Arguments that are
+    `problem`); `release` is what is known of a deployment. What is not known is an absent key, so that a condition that needs it fails closed. Arguments that are
     None are absent too.
     """
     target = {key: value for key, value in encode(action.target).items() if value}
@@ -331,6 +332,7 @@ def situation(
             "tainted": tainted,
             "cost_micros": cost_micros,
         },
+        "release": {key: value for key, value in release.items() if key in FACTS["release"]},
         "requester": {"id": run.requester, "groups": sorted(requester_groups)},
         "rate": {f"{key}_1h": value for key, value in rate.items() if f"{key}_1h" in FACTS["rate"]},
         "calendar": calendar_facts(policy.calendars, policy.freezes, now, action.target.environment),

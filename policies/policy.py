@@ -156,6 +156,7 @@ def base_situation(policy: Policy, tool: str) -> dict[str, Any]:
         "args": {},
         "target": {"system": "", "environment": "production", "namespace": "", "kind": "", "name": "", "touches": 1},
         "run": {"origin": "alert", "mode": "act", "agent": "rules", "tainted": False, "cost_micros": 0},
+        "release": {},
         "requester": {"id": "", "groups": []},
         "rate": dict.fromkeys(FACTS["rate"], 0),
         "calendar": {

@@ -28,6 +28,7 @@ FACTS: Mapping[str, Mapping[str, str]] = {
         "touches": "int",
     },
     "run": {"origin": "string", "mode": "string", "agent": "string", "tainted": "bool", "cost_micros": "int"},
+    "release": {"risk": "int", "canary": "bool", "canary_passed": "bool", "deployed_before": "bool"},
     "requester": {"id": "string", "groups": "list"},
     "rate": {"target_1h": "int", "agent_1h": "int", "failed_1h": "int", "touches_1h": "int", "problem_1h": "int"},
     "calendar": {

@@ -10,6 +10,7 @@ from typing import Any, TypeGuard
 
 from bot import brakes, metrics
 from bot.agent import memory
+from bot.agent.release import release_facts
 from bot.agent.world import Journey, World
 from domain.actions import Action, Effect
 from domain.canonical import canonical, plain
@@ -93,6 +94,7 @@ async def decide(world: World, run: Run, action: Action) -> tuple[Mapping[str, A
         trust=trust,
         now=now,
         policy=policy,
+        release=release_facts(run, action),
     )
     decision = gate.under_mode(gate.decide(policy, situation), world.mode(), action, policy)
     decision = rules.braked(decision, against.brakes, against.acted, action, policy)

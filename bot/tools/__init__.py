@@ -14,7 +14,7 @@ from bot.tools.jenkins_abort import abort_tool
 from bot.tools.jenkins_client import JenkinsClient
 from bot.tools.jenkins_reads import read_tools as jenkins_reads
 from bot.tools.jenkins_trigger import trigger_tool
-from bot.tools.knowledge import Recall, knowledge_tools
+from bot.tools.knowledge import Open, Recall, knowledge_tools
 from bot.tools.kubernetes_client import KubernetesClient, open_client
 from bot.tools.kubernetes_reads import read_tools
 from bot.tools.kubernetes_writes import write_tools
@@ -49,6 +49,7 @@ TOOL_NAMES: tuple[str, ...] = (
     "jenkins_trigger",
     "jenkins_abort",
     "incident_history",
+    "incident_list",
     "runbook_find",
     "prometheus_query",
     "prometheus_query_range",
@@ -117,10 +118,12 @@ class Toolbox:
                 await client.close()
 
 
-async def connect(systems: Systems, environment: Callable[..., str], recall: Recall | None = None) -> Toolbox:
+async def connect(
+    systems: Systems, environment: Callable[..., str], recall: Recall | None = None, opened: Open | None = None
+) -> Toolbox:
     """The tools of what is configured. Raises SettingsError where a setting cannot be used; asks MCP servers only.
 
-    `recall` finds earlier incidents in the journal.
+    `recall` finds earlier incidents in the journal, `opened` those that are open.
     """
     notes: tuple[str, ...] = ()
     kubernetes = None
@@ -128,7 +131,7 @@ async def connect(systems: Systems, environment: Callable[..., str], recall: Rec
         kubernetes = await open_client(systems.kubeconfig)
     else:
         notes += (NO_CLUSTER,)
-    known = knowledge_tools(recall, Runbooks(systems.runbooks) if systems.runbooks else None)
+    known = knowledge_tools(recall, Runbooks(systems.runbooks) if systems.runbooks else None, opened)
     prometheus = open_prometheus(systems.prometheus_url, systems.prometheus_token) if systems.prometheus_url else None
     told = (systems.alertmanager_url, systems.alertmanager_token)
     alertmanager = open_alertmanager(*told) if systems.alertmanager_url else None
@@ -187,7 +190,7 @@ def unconnected(environment: Callable[..., str]) -> tuple[Tool, ...]:
     """Every tool of this product, connected to nothing: what it is called, takes and is about, and no more."""
     nothing: Any = object()  # names, effects, argument schemas and renderings need no client; whatever does fails
     clients = Clients(*[nothing] * len(fields(Clients)))
-    return (*build_tools(clients, environment, (nothing,)), *knowledge_tools(nothing, nothing))
+    return (*build_tools(clients, environment, (nothing,)), *knowledge_tools(nothing, nothing, nothing))
 
 
 def schemas(servers: Sequence[McpServer] = ()) -> tuple[ToolSchema, ...]:

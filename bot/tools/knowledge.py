@@ -11,13 +11,17 @@ from pydantic import Field
 from bot.tools.runbooks import MOST_TEXT, Found, Runbooks
 from bot.tools.spec import Arguments, Model, ReadTool
 from domain.actions import Target
+from domain.alerts import Incident
 from domain.codec import timestamp
 from domain.memory import Precedent
 
 Recall = Callable[..., Awaitable[Sequence[Precedent]]]
 """Journal.precedents."""
 
-HISTORY, RUNBOOKS = "incident_history", "runbook_find"
+Open = Callable[[], Awaitable[Sequence[Incident]]]
+"""The incidents that are open."""
+
+HISTORY, RUNBOOKS, OPEN = "incident_history", "runbook_find", "incident_list"
 
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
 Name = Annotated[str, Field(max_length=253)]
@@ -44,11 +48,17 @@ class Find(Model):
     name: Name = ""
 
 
-def knowledge_tools(recall: Recall | None, runbooks: Runbooks | None) -> tuple[ReadTool, ...]:
+class Nothing(Model):
+    """No arguments."""
+
+
+def knowledge_tools(recall: Recall | None, runbooks: Runbooks | None, opened: Open | None) -> tuple[ReadTool, ...]:
     """The reads of what there is: a journal, runbooks."""
     tools: tuple[ReadTool, ...] = ()
     if recall is not None:
         tools += (_history(recall),)
+    if opened is not None:
+        tools += (_open(opened),)
     if runbooks is not None:
         tools += (_runbooks(runbooks),)
     return tools
@@ -71,6 +81,20 @@ def _history(recall: Recall) -> ReadTool:
         lambda arguments: Target("incident"),
         read,
         _show_history,
+    )
+
+
+def _open(opened: Open) -> ReadTool:
+    async def read(arguments: Arguments) -> Any:
+        return {"incidents": [_incident(one) for one in await opened()]}
+
+    return ReadTool(
+        OPEN,
+        "The incidents that are open now, of everything this agent looks after.",
+        Nothing,
+        lambda arguments: Target("incident"),
+        read,
+        _show_open,
     )
 
 
@@ -105,6 +129,20 @@ def _precedent(one: Precedent) -> dict[str, Any]:
     }
 
 
+def _incident(one: Incident) -> dict[str, Any]:
+    return {
+        "incident": one.id,
+        "title": one.title,
+        "since": timestamp(one.opened_at),
+        "severity": one.severity.value,
+        "environment": one.target.environment,
+        "system": one.target.system,
+        "namespace": one.target.namespace,
+        "kind": one.target.kind,
+        "name": one.target.name,
+    }
+
+
 def _runbook(one: Found) -> dict[str, Any]:
     book = one.runbook
     return {
@@ -125,6 +163,14 @@ def _show_history(data: Any) -> str:
         where = one["incident"] or one["run"]
         lines.append(f"{one['at'][:16]} {where} ({one['alike']}): {one['summary']} {one['cause']} {fix}{doubt}")
     return "\n".join(lines) or "No earlier incident is like this one."
+
+
+def _show_open(data: Any) -> str:
+    lines = [
+        f"{one['since'][:16]} {one['incident']} ({one['severity']}, {one['environment']}): {one['title']}"
+        for one in data["incidents"]
+    ]
+    return "\n".join(lines) or "No incident is open."
 
 
 def _show_runbooks(data: Any) -> str:

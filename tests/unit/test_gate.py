@@ -38,6 +38,7 @@ def built(**changes: Any) -> dict[str, Any]:
         "trust": {"proposed": 4, "verified": 3, "not-a-fact": 9},
         "now": NOW,
         "policy": SHIPPED,
+        "release": {"risk": 12, "not-a-fact": 9},
     }
     return situation(**(values | changes))
 

@@ -106,7 +106,7 @@ def test_any_text_is_a_runbook_or_a_sentence(text: str) -> None:
 
 
 async def test_the_tool_shows_text_and_steps_and_what_matched(tmp_path: Path) -> None:
-    [tool] = knowledge_tools(None, books(tmp_path, checkout=CHECKOUT))
+    [tool] = knowledge_tools(None, books(tmp_path, checkout=CHECKOUT), None)
     data = await tool.read({"text": "it crashes", **ABOUT})
     assert canonical(data)
     shown = tool.render(data)

@@ -44,7 +44,7 @@ def tools() -> dict[str, Any]:
     """Every tool, connected to nothing: understanding and rendering need no cluster."""
     unconnected: Any = object()
     built = build_tools(EVERYTHING, lambda *_: "production", (unconnected,))
-    return {tool.name: tool for tool in (*built, *knowledge_tools(unconnected, unconnected))}
+    return {tool.name: tool for tool in (*built, *knowledge_tools(unconnected, unconnected, unconnected))}
 
 
 ALL = tools()
@@ -69,6 +69,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "jenkins_trigger": {"job": "shop/deploy", "parameters": {"TARGET": "staging"}, "rebuild": 3},
     "jenkins_abort": {"job": "shop/deploy", "build": 4},
     "incident_history": {"text": "it crashes"},
+    "incident_list": {},
     "runbook_find": {"text": "it crashes", "alertname": "KubePodCrashLooping"},
     "prometheus_query": {"query": "up"},
     "prometheus_query_range": {"query": "up"},
@@ -87,7 +88,7 @@ def test_the_tools_are_those_of_the_contract() -> None:
     assert {name for name, tool in ALL.items() if tool.effect is Effect.READ} == {
         "kubernetes_get", "kubernetes_list", "kubernetes_events", "kubernetes_logs", "kubernetes_rollout_history",
         "jenkins_builds", "jenkins_build",
-        "incident_history", "runbook_find",
+        "incident_history", "incident_list", "runbook_find",
         "prometheus_query", "prometheus_query_range", "prometheus_alerts", "prometheus_error_budget",
     }  # fmt: skip
 

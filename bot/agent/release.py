@@ -1,0 +1,33 @@
+"""What policy may know of a deployment: the risk that was assessed in this run, and whether a canary of the commit did well."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from domain.actions import Action
+from domain.runs import Run
+
+ASSESSED = "release.risk"
+"""The finding's code. The analyzers alone make it, from what they read: a model cannot say that something is safe."""
+
+
+def release_facts(run: Run, action: Action) -> dict[str, Any]:
+    """`release.*` of an action, empty where it deploys nothing. A risk counts for the commit that it was assessed of."""
+    commit = action.facts.get("commit")
+    if not commit or "canary" not in action.facts:
+        return {}
+    facts: dict[str, Any] = {
+        "canary": action.facts["canary"] is True,
+        "canary_passed": any(
+            execution.verified is True
+            and (execution.action.tool, execution.action.target.key) == (action.tool, action.target.key)
+            and execution.action.facts.get("canary") is True
+            and execution.action.facts.get("commit") == commit
+            for execution in run.executions
+        ),
+        "deployed_before": action.facts.get("deployed_before") is True,
+    }
+    for found in run.findings or ():
+        if found.code == ASSESSED and found.facts.get("commit") == commit and isinstance(found.facts.get("risk"), int):
+            facts["risk"] = found.facts["risk"]
+    return facts
