@@ -312,9 +312,9 @@ def situation(
 ) -> dict[str, Any]:
     """The whole input of a decision, computed by the server, as plain JSON: it is stored with the decision.
 
-    `mode` is the agent's mode now; `rate` counts the last hour (`target`, `agent`, `failed`, `touches`,
-    `problem`); `release` is what is known of a deployment. What is not known is an absent key, so that a condition that needs it fails closed. Arguments that are
-    None are absent too.
+    `mode` is the agent's mode now; `rate` counts the last hour (`target`, `agent`, `failed`, `touches`, `problem`);
+    `release` is what is known of a deployment. What is not known is an absent key, so that a condition that needs it fails
+    closed. Arguments that are None are absent too.
     """
     target = {key: value for key, value in encode(action.target).items() if value}
     target["environment"] = action.target.environment

@@ -104,10 +104,8 @@ def migration(files: Sequence[File], evidence: tuple[str, ...]) -> Factor:
         return Factor("migration", 0, 30, "no database migration", evidence)
     for file in found:
         if lost := _DESTROYS.search(file.diff):
-            words = short(lost[0].lstrip("+ "), 60)
-            return Factor(
-                "migration", 30, 30, f"{short(file.path, 80)}: {words}, which a rollback does not bring back", evidence
-            )
+            said = f"{short(file.path, 80)}: {short(lost[0].lstrip('+ '), 60)}, which a rollback does not bring back"
+            return Factor("migration", 30, 30, said, evidence)
     unread = next((file for file in found if not file.diff), None)
     if unread is not None:
         return Factor("migration", 30, 30, f"{short(unread.path, 80)} could not be read", evidence)
@@ -118,7 +116,7 @@ def migration(files: Sequence[File], evidence: tuple[str, ...]) -> Factor:
 
 
 def tests(total_tests: int, failed: int, pipelines: int, red: int, flaky: int, evidence: tuple[str, ...]) -> Factor:
-    """The pipeline's own tests, and how its branch did lately: of `pipelines` that ended `red` failed, `flaky` tests are known."""
+    """The pipeline's own tests, and how its branch did lately: of `pipelines` that ended `red` failed."""
     if failed:
         return Factor("tests", 30, 30, f"{failed} of {plural(total_tests, 'test')} failed", evidence)
     if not total_tests:
@@ -160,8 +158,7 @@ def incidents(same: Sequence[str], others: int, evidence: tuple[str, ...]) -> Fa
 def error_budget(remaining: int | None, window: str, evidence: tuple[str, ...]) -> Factor:
     """What is left of it, percent: half and more nothing, under half ten points, under a tenth twenty, none thirty."""
     if remaining is None:
-        return Factor(
-            "error budget", 5, 30, "not known: no objective is set for this project, or nothing was measured", evidence
-        )
+        said = "not known: no objective is set for this project, or nothing was measured"
+        return Factor("error budget", 5, 30, said, evidence)
     points = 0 if remaining >= 50 else 10 if remaining >= 10 else 20 if remaining > 0 else 30
     return Factor("error budget", points, 30, f"{remaining} % of it is left over {window}", evidence)

@@ -45,7 +45,11 @@ def _after(run: Run, found: Finding, last: Call, whole: Mapping[str, Any]) -> Pr
         return Proposal(PLAY, whole, f"{found.title}. {went_well}.") if went_well else None
     failed = execution.verified is False and execution.outcome is not ExecutionOutcome.FAILED
     undo = execution.undo
-    if not failed or undo is None or any(call.call.tool == undo.tool and _is(call, undo.arguments) for call in _made(run)):
+    if (
+        not failed
+        or undo is None
+        or any(call.call.tool == undo.tool and _is(call, undo.arguments) for call in _made(run))
+    ):
         return None
     why = "; ".join(f"{check.name}: {check.detail}" for check in execution.checks if not check.passed)
     return Proposal(undo.tool, undo.arguments, f"It did not do well ({why}). {undo.note}")
@@ -58,20 +62,28 @@ def what_became(run: Run, found: Finding) -> str:
         return "Nothing waits to be deployed" if not isinstance(whole, Mapping) else "Nothing was deployed"
     for call in reversed(made):
         if call.execution is not None and _is(call, whole) and call.execution.verified:
-            canary = " after a canary" if sum(1 for each in made if each.execution and each.execution.verified) > 1 else ""
+            canary = (
+                " after a canary" if sum(1 for each in made if each.execution and each.execution.verified) > 1 else ""
+            )
             return f"Released{canary}"
     done = [call for call in made if call.execution is not None]
     if not done:
         denied = all(call.decision is not None and call.decision.outcome is Outcome.DENY for call in made)
         return "Held" if denied else "Not released"
     if done[-1].execution is not None and done[-1].execution.verified:
-        return "Taken back" if len(done) > 1 and done[-2].execution and not done[-2].execution.verified else "Canary only"
+        return (
+            "Taken back" if len(done) > 1 and done[-2].execution and not done[-2].execution.verified else "Canary only"
+        )
     return "Not released: it did not do well"
 
 
 def _made(run: Run) -> list[Call]:
     """The changes that were asked for in this run, in order."""
-    return [call for call in run.calls.values() if call.step > 0 and not (call.action and call.action.effect.value == "read")]
+    return [
+        call
+        for call in run.calls.values()
+        if call.step > 0 and not (call.action and call.action.effect.value == "read")
+    ]
 
 
 def _asked(made: list[Call], arguments: Mapping[str, Any]) -> bool:
