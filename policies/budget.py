@@ -30,7 +30,7 @@ def remaining(run: Run, now: datetime) -> Remaining:
         steps=max(0, budget.steps - run.step),
         tokens=max(0, budget.tokens - usage.input_tokens - usage.output_tokens),
         cost_micros=max(0, budget.cost_micros - usage.cost_micros),
-        seconds=max(0, budget.seconds - int(machine_time(run, now).total_seconds())),
+        seconds=max(0, budget.seconds - int((machine_time(run, now) - _watched(run)).total_seconds())),
         actions=max(0, budget.actions - len(run.executions)),
     )
 
@@ -66,6 +66,12 @@ def machine_time(run: Run, now: datetime) -> timedelta:
             total -= end - begin
             until = end
     return max(total, timedelta())
+
+
+def _watched(run: Run) -> timedelta:
+    """How long the run's changes took and were watched: a release is watched for minutes in which nothing is worked on."""
+    ended = ((each.started_at, each.verified_at) for each in run.executions)
+    return sum((until - since for since, until in ended if until is not None), timedelta())
 
 
 def _answered(approval: Approval, now: datetime) -> datetime:

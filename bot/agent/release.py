@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from bot.models.release import ASSESSED
 from domain.actions import Action
 from domain.runs import Run
 
-ASSESSED = "release.risk"
-"""The finding's code. The analyzers alone make it, from what they read: a model cannot say that something is safe."""
-
 
 def release_facts(run: Run, action: Action) -> dict[str, Any]:
-    """`release.*` of an action, empty where it deploys nothing. A risk counts for the commit that it was assessed of."""
+    """`release.*` of an action, empty where it deploys nothing. A risk counts for the commit that it was assessed of.
+
+    The analyzers alone make that finding, from what they read: no model can say that something is safe.
+    """
     commit = action.facts.get("commit")
     if not commit or "canary" not in action.facts:
         return {}

@@ -1,7 +1,7 @@
 """A release by the built-in rules: the whole deployment is asked for, and where policy refuses that, a canary first. Pure.
 
-Policy alone chooses the way. What it refuses is not asked for again; a canary that did well is followed by the whole, one that did
-not by its undo.
+Policy alone chooses the way. What it refuses is not asked for again; a canary that did well is followed by the whole, one that
+did not by its undo.
 """
 
 from __future__ import annotations

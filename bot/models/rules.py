@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from bot.models import release
 from bot.models.follow_up import answered, told
 from domain.canonical import canonical, digest_of
 from domain.decisions import ApprovalState, Execution, ExecutionOutcome
@@ -29,6 +30,9 @@ _WORDS = {
     "kubernetes_scale": "The scaling",
     "alertmanager_silence": "The silence",
     "jenkins_trigger": "The build",
+    "gitlab_play_job": "The job",
+    "gitlab_retry_pipeline": "The retry",
+    "gitlab_open_merge_request": "The merge request",
 }
 
 WHAT_IT_CAN_DO = (
@@ -64,9 +68,9 @@ class Rules:
 
 def answer(run: Run, offered: Iterable[str]) -> Answer:
     """One turn: the heaviest finding's proposal where it was not made in this run yet, else the conclusion."""
-    found = _to_propose(run, frozenset(offered))
-    if found is not None and found.proposal is not None:
-        proposal = found.proposal
+    chosen = _to_propose(run, frozenset(offered))
+    if chosen is not None:
+        found, proposal = chosen
         arguments = canonical(dict(proposal.arguments)).decode()
         call_id = f"rules-{digest_of([proposal.tool, arguments])[:10]}"
         text = f"{found.title}. Proposed: {proposal.tool} on {found.target}. {proposal.why}"
@@ -80,6 +84,8 @@ def conclude(run: Run) -> Diagnosis:
     findings = run.findings or ()
     if lines := answered(run.spec.question, run.spec.context):
         return replace(told(lines, NAME), note=_note(run))
+    if assessed := _assessed(findings):
+        return _of_release(run, assessed)
     broken = [found for found in findings if not found.healthy and found.code not in CIRCUMSTANCES]
     well = [found for found in findings if found.healthy]
     seen = _of_broken(run, broken) if broken else _of_well(run, well) if well else _of_nothing(run)
@@ -99,13 +105,34 @@ def _with_what_is_known(seen: Diagnosis, known: list[Finding]) -> Diagnosis:
     )
 
 
-def _to_propose(run: Run, offered: frozenset[str]) -> Finding | None:
+def _to_propose(run: Run, offered: frozenset[str]) -> tuple[Finding, Proposal] | None:
+    if assessed := _assessed(run.findings or ()):
+        following = release.next_proposal(run, assessed)
+        return (assessed, following) if following is not None and following.tool in offered else None
     broken = [found for found in run.findings or () if not found.healthy and found.code not in CIRCUMSTANCES]
     if not broken or broken[0].proposal is None or broken[0].proposal.tool not in offered:
         return None
     # whatever became of it, whoever proposed it: a second try in the same run would be nagging
     tried = run.executions or any(call.call.tool == broken[0].proposal.tool for call in run.calls.values())
-    return None if tried else broken[0]
+    return None if tried else (broken[0], broken[0].proposal)
+
+
+def _assessed(findings: Iterable[Finding]) -> Finding | None:
+    """The risk of a deployment that waits, where that is what the run is about."""
+    return next((found for found in findings if found.code == release.ASSESSED), None)
+
+
+def _of_release(run: Run, assessed: Finding) -> Diagnosis:
+    happened, _ = _what_happened(run)
+    return Diagnosis(
+        summary=" ".join(filter(None, (f"{release.what_became(run, assessed)}: {assessed.title}.", happened))),
+        cause=assessed.detail,
+        confidence=_confidence(assessed),
+        by=NAME,
+        evidence=_evidence([assessed]),
+        next_steps=(*_strings(assessed.facts.get("next_steps")), *_unread(run))[:MAX_STEPS],
+        note=_note(run),
+    )
 
 
 def _of_broken(run: Run, broken: list[Finding]) -> Diagnosis:
@@ -186,6 +213,8 @@ def _what_happened(run: Run) -> tuple[str, bool]:
 def _end_of(call: Call) -> str:
     """The end of one proposal, short: the card and the journal have the rest."""
     what = _WORDS.get(call.call.tool, call.call.tool)
+    if call.call.tool == release.PLAY and call.action is not None and call.action.arguments.get("environment"):
+        what = f"The deployment to {call.action.arguments['environment']}"
     by = ", ".join(vote.name or vote.user for vote in call.approval.approvers) if call.approval else ""
     approved = f"was approved by {by}, " if by else "was "
     if call.execution is not None:
