@@ -115,7 +115,7 @@ def migration(files: Sequence[File], evidence: tuple[str, ...]) -> Factor:
 # --- around it ------------------------------------------------------------------------------------------------------------
 
 
-def tests(total_tests: int, failed: int, pipelines: int, red: int, flaky: int, evidence: tuple[str, ...]) -> Factor:
+def history(total_tests: int, failed: int, pipelines: int, red: int, flaky: int, evidence: tuple[str, ...]) -> Factor:
     """The pipeline's own tests, and how its branch did lately: of `pipelines` that ended `red` failed."""
     if failed:
         return Factor("tests", 30, 30, f"{failed} of {plural(total_tests, 'test')} failed", evidence)

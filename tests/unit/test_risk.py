@@ -8,13 +8,13 @@ from hypothesis import given, strategies as st
 from bot.analyzers.risk import (
     File,
     error_budget,
+    history,
     incidents,
     kind,
     kind_of,
     migration,
     moment,
     size,
-    tests as test_history,
     total,
 )
 
@@ -94,7 +94,7 @@ def test_a_migration_counts_and_most_where_a_rollback_does_not_bring_it_back(pat
     ],
 )
 def test_the_tests_and_their_history_count(arguments: tuple[int, int, int, int, int], points: int) -> None:
-    assert test_history(*arguments, E1).points == points
+    assert history(*arguments, E1).points == points
 
 
 @pytest.mark.parametrize(
