@@ -10,7 +10,7 @@ from bot.tools import jenkins_arguments as given, jenkins_facts as facts
 from bot.tools.jenkins_client import JenkinsClient, job_path
 from bot.tools.jenkins_look import own
 from bot.tools.jenkins_reads import Environment, job_json, target_of
-from bot.tools.jenkins_trigger import moved_since
+from bot.tools.observed import moved_since
 from bot.tools.rest import Missing
 from bot.tools.spec import Arguments, WriteTool
 from domain.actions import Action, Effect, Target

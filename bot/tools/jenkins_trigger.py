@@ -13,6 +13,7 @@ from bot.tools.jenkins_arguments import KEY
 from bot.tools.jenkins_client import JenkinsClient, item_id, job_path
 from bot.tools.jenkins_look import Own, Seen, look, own
 from bot.tools.jenkins_reads import Environment, target_of
+from bot.tools.observed import moved_since
 from bot.tools.rest import Missing
 from bot.tools.spec import Arguments, WriteTool
 from domain.actions import Action, Effect, Target, Undo
@@ -249,15 +250,3 @@ def _checks(job: str, found: Own) -> tuple[tuple[Check, ...], bool]:
         return (started, Check("build succeeded", passed=False, detail=f"#{found.number} is still running")), False
     good = found.result == facts.GREEN
     return (started, Check("build succeeded", passed=good, detail=f"#{found.number} ended {found.result}")), not good
-
-
-def moved_since(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """What differs between two observed states, in words; empty where nothing does."""
-    keys = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
-    return "; ".join(f"{key.replace('_', ' ')} {_shown(before.get(key))} -> {_shown(now.get(key))}" for key in keys)
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value)) or "none"
-    return "none" if value is None else str(value)

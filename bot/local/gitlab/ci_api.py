@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from bot.local.gitlab import entities
 from bot.local.gitlab.engine import Engine
-from bot.local.gitlab.errors import forbidden, invalid_parameters, not_found
+from bot.local.gitlab.errors import forbidden, invalid_parameters, not_found, refused
 from bot.local.gitlab.model import DONE, STATUSES, Job, Pipeline
 from bot.local.gitlab.request import Answer, Call, keyset, paged
 
@@ -68,10 +70,15 @@ class CiApi:
             call, [entities.job(job, call.base) for job in self._scoped(call, sorted(jobs, key=lambda j: -j.id))]
         )
 
+    def bridges(self, call: Call) -> Answer:
+        """The jobs that start other pipelines: there are none here."""
+        self._pipeline(call)
+        return paged(call, [])
+
     def retry(self, call: Call) -> Answer:
         call.changes()
         line = self._pipeline(call)
-        self._engine.retry(line, call.token.user)
+        self._engine.retry(line, call.token.user, call.role)
         return Answer(entities.whole_pipeline(line, call.base), 201)
 
     def cancel(self, call: Call) -> Answer:
@@ -110,7 +117,8 @@ class CiApi:
 
     def retry_job(self, call: Call) -> Answer:
         call.changes()
-        return Answer(entities.job(self._engine.retry_job(self._job(call), call.token.user), call.base), 201)
+        fresh = self._engine.retry_job(self._job(call), call.token.user, call.role)
+        return Answer(entities.job(fresh, call.base), 201)
 
     def cancel_job(self, call: Call) -> Answer:
         call.changes()
@@ -125,6 +133,10 @@ class CiApi:
         if status := call.choice("status", _DEPLOYED):
             found = [each for each in found if each.status == status]
         order = call.choice("order_by", ("id", "iid", "created_at", "updated_at", "ref"), "id")
+        if since := call.text("updated_after"):
+            if order != "updated_at":
+                raise refused("Both `updated_at` filter and `updated_at` sorting must be specified")
+            found = [each for each in found if each.updated_at >= _moment(since)]
         found.sort(key=lambda each: getattr(each, order), reverse=call.choice("sort", ("asc", "desc"), "asc") == "desc")
         return paged(call, [entities.deployment(each, call.base) for each in found])
 
@@ -146,6 +158,14 @@ class CiApi:
         if set(scopes) - STATUSES:
             raise invalid_parameters("scope does not have a valid value")
         return [job for job in jobs if not scopes or job.status in scopes]
+
+
+def _moment(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise invalid_parameters("updated_after is invalid") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _identity(call: Call, name: str) -> int:

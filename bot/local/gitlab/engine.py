@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from bot.local.gitlab.errors import bad_request, forbidden
-from bot.local.gitlab.model import DONE, Deployment, Job, Outcome, Pipeline, Project, Step, User, now
+from bot.local.gitlab.model import DONE, MAINTAINER, Deployment, Job, Outcome, Pipeline, Project, Step, User, now
 from bot.local.gitlab.traces import trace
 
 Verdict = Callable[[Step, Mapping[str, bytes]], Outcome]
@@ -27,10 +27,24 @@ class Engine:
             itertools.count(701),
         )
         self._timers: dict[int, asyncio.TimerHandle] = {}
+        self._held: set[str] = set()
+        self._late: list[Job] = []
 
     def close(self) -> None:
         for timer in self._timers.values():
             timer.cancel()
+
+    def hold(self, *names: str) -> None:
+        """Jobs of these names do not end by themselves, until `let_go`."""
+        self._held |= set(names)
+
+    def let_go(self, *names: str) -> None:
+        """These end now, or all that are held."""
+        self._held -= set(names) or self._held
+        late, self._late = self._late, []
+        for job in late:
+            if job.status == "running":
+                self._finish(job)
 
     # --- what can be asked of it --------------------------------------------------------------------------------------
 
@@ -67,16 +81,28 @@ class Engine:
                 self._ended(job, self._outcome(job), at)
         pipeline.status, pipeline.finished_at, pipeline.updated_at = _status(pipeline), at, at
 
-    def retry(self, pipeline: Pipeline, user: User) -> None:
-        """Every failed or canceled job again, as a new job; what was skipped after them waits again."""
-        again = [job for job in pipeline.latest if job.status in ("failed", "canceled")]
+    def record_play(self, pipeline: Pipeline, name: str, user: User, at: datetime) -> None:
+        """A manual job of a recorded pipeline was played and went well."""
+        job = next(job for job in pipeline.latest if job.name == name)
+        job.user, job.started_at = user, at
+        self._ended(job, self._outcome(job), at + timedelta(seconds=40))
+        for made in pipeline.project.deployments:
+            if made.job is job:
+                made.updated_at = at + timedelta(seconds=40)
+        pipeline.status, pipeline.updated_at = _status(pipeline), at
+
+    def retry(self, pipeline: Pipeline, user: User, role: int) -> None:
+        """Every failed or canceled job again that this user may run, as a new job; what was skipped waits again."""
+        again = [job for job in pipeline.latest if job.status in ("failed", "canceled") and _allowed(job, role)]
         for job in again:
             self._again(job, user)
         if again:
             self._revive(pipeline)
             self._process(pipeline)
 
-    def retry_job(self, job: Job, user: User) -> Job:
+    def retry_job(self, job: Job, user: User, role: int) -> Job:
+        if not _allowed(job, role):
+            raise forbidden()
         if job.retried or job.status not in DONE - {"skipped"}:
             raise forbidden("Job is not retryable")
         fresh = self._again(job, user)
@@ -86,6 +112,8 @@ class Engine:
         return fresh
 
     def play(self, job: Job, user: User, variables: dict[str, str], role: int) -> Job:
+        if not _allowed(job, role):
+            raise forbidden()
         if job.status != "manual":
             raise bad_request("Unplayable Job")
         if variables and role < job.pipeline.project.variables_role:
@@ -172,6 +200,9 @@ class Engine:
         self._settle(job.pipeline, job)
 
     def _finish(self, job: Job) -> None:
+        if job.name in self._held:
+            self._late.append(job)
+            return
         self._ended(job, job.outcome, now())
         self._changed(job.pipeline, job)
         self._process(job.pipeline)
@@ -202,6 +233,19 @@ class Engine:
             call(job)
 
         self._timers[job.id] = asyncio.get_running_loop().call_later(seconds / self._speed, fire)
+
+
+def _allowed(job: Job, role: int) -> bool:
+    """Whether a job may be run by this role: its environment may be protected, or have a newer deployment already."""
+    project = job.pipeline.project
+    own = next((made for made in project.deployments if made.job is job), None)
+    if own is None:
+        return True
+    if own.environment in project.protected_environments and role < MAINTAINER:
+        return False
+    excepted = project.rollback_by_retry and job.status == "success"
+    newer = (made for made in project.deployments if made.environment == own.environment and made.id > own.id)
+    return not project.forward_only or excepted or not any(made.status == "success" for made in newer)
 
 
 def _stages(project: Project) -> list[str]:

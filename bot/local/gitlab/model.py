@@ -184,7 +184,11 @@ class Hook:
 
 @dataclass
 class Project:
-    """A private project: its repository, its CI configuration, and what happened in it."""
+    """A private project: its repository, its CI configuration, and what happened in it.
+
+    A protected environment is deployed to by Maintainers. `forward_only` prevents outdated deployment jobs, of which
+    `rollback_by_retry` excepts those that run again.
+    """
 
     id: int
     path: str
@@ -195,6 +199,9 @@ class Project:
     merge_requests: list[MergeRequest] = field(default_factory=list)
     hooks: list[Hook] = field(default_factory=list)
     variables_role: int = DEVELOPER
+    protected_environments: set[str] = field(default_factory=set)
+    forward_only: bool = True
+    rollback_by_retry: bool = True
     troubles: dict[str, list[Outcome]] = field(default_factory=dict)
 
     @property

@@ -99,7 +99,10 @@ def verdict(step: Step, tree: Mapping[str, bytes]) -> Outcome:
 
 @dataclass(frozen=True)
 class _Change:
-    """One commit of the history: minutes ago, by whom, what it says, the files it sets, and how its pipeline went."""
+    """One commit of the history: minutes ago, by whom, what it says, the files it sets, and how its pipeline went.
+
+    `released`: somebody deployed it to production afterwards.
+    """
 
     ago: int
     author: User
@@ -107,6 +110,7 @@ class _Change:
     files: Mapping[str, bytes]
     troubles: tuple[tuple[str, Outcome], ...] = ()
     retried: bool = False
+    released: bool = False
 
 
 def _history(name: str) -> tuple[_Change, ...]:
@@ -123,14 +127,14 @@ def _history(name: str) -> tuple[_Change, ...]:
     broken = (_Change(2 * day + 190, PRIYA, "Look rates up leniently", {"checkout/tax.py": BROKEN_TAX}),
               _Change(2 * day + 150, PRIYA, "Rates are whole percents again", {"checkout/tax.py": TAX}))  # fmt: skip
     return (
-        _Change(6 * day, JONAS, f"{name} as it is", {**first, **taxed}),
+        _Change(6 * day, JONAS, f"{name} as it is", {**first, **taxed}, released=True),
         _Change(4 * day, PRIYA, "Wait 2.5 s for payments at most", {f"{name}/config.yaml": b"timeout_ms: 2500\nretries: 2\n"}),
         *(broken if name == "checkout" else ()),
         _Change(
             day + 300, JONAS, "httpx 0.28.2", {"requirements.txt": b"httpx==0.28.2\n"}, (("integration", FLAKED),), retried=True
         ),
         _Change(day, MARA, "Say what the service is for", {"README.md": f"# {name}\n\nOne of the shop's services.\n".encode()},
-                (("integration", LOST_RUNNER),), retried=True),
+                (("integration", LOST_RUNNER),), retried=True, released=True),
         _Change(95, PRIYA, "Retry twice", {f"{name}/config.yaml": b"timeout_ms: 2500\nretries: 2\nbackoff_ms: 200\n"}),
     )  # fmt: skip
 
@@ -155,6 +159,8 @@ def _apply(engine: Engine, project: Project, change: _Change) -> None:
     line = engine.record(project, "main", made.sha, change.author, at)
     if change.retried:
         engine.record_retry(line, change.author, at + timedelta(minutes=20))
+    if change.released:
+        engine.record_play(line, "deploy-production", MARA, at + timedelta(minutes=40))
 
 
 def push(
