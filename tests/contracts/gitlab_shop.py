@@ -11,6 +11,7 @@ from bot.config import load
 from bot.local.gitlab import Asked, GitLab, Job, Pipeline, Project
 from bot.tools.gitlab_cancel import cancel_tool
 from bot.tools.gitlab_client import GitLabClient
+from bot.tools.gitlab_play import play_tool
 from bot.tools.gitlab_retry import retry_tool
 from bot.tools.rest import Limits
 from domain.actions import Action
@@ -31,7 +32,7 @@ class Shop(Driver):
     def use(self, environments: str) -> None:
         """The tools under another AGENT_ENVIRONMENTS."""
         environment = load({"AGENT_ENVIRONMENTS": environments}, env_file=None).environment
-        made = (retry_tool(self.client, environment), cancel_tool(self.client, environment))
+        made = [make(self.client, environment) for make in (retry_tool, cancel_tool, play_tool)]
         self.tools = {tool.name: tool for tool in made}
 
     @property
