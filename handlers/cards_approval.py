@@ -110,13 +110,15 @@ def _facts(request: ApprovalRequest) -> Iterator[tuple[str, str]]:
     yield "Expires", kit.when(request.expires_at, "{time}")
 
 
-_THINGS = {"kubernetes": "pod", "jenkins": "build"}
+_THINGS = {"kubernetes": "pod", "jenkins": "build", "gitlab": "job"}
+_THINGS_OF = {"gitlab_open_merge_request": "file"}
 
 
 def _touches(action: Action) -> str:
     if action.touches:
         thing = "thing" if action.target.kind in ("", "Pod") else "object"
-        return kit.plural(action.touches, _THINGS.get(action.target.system, thing))
+        thing = _THINGS_OF.get(action.tool) or _THINGS.get(action.target.system, thing)
+        return kit.plural(action.touches, thing)
     return "not known"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from bot.tools.alertmanager import alertmanager_tools, open_alertmanager
 from bot.tools.gitlab_client import GitLabClient
+from bot.tools.gitlab_writes import gitlab_writes
 from bot.tools.jenkins_abort import abort_tool
 from bot.tools.jenkins_client import JenkinsClient
 from bot.tools.jenkins_reads import read_tools as jenkins_reads
@@ -48,6 +49,9 @@ TOOL_NAMES: tuple[str, ...] = (
     "jenkins_build",
     "jenkins_trigger",
     "jenkins_abort",
+    "gitlab_retry_pipeline",
+    "gitlab_cancel_pipeline",
+    "gitlab_play_job",
     "incident_history",
     "incident_list",
     "runbook_find",
@@ -178,6 +182,8 @@ def build_tools(
             trigger_tool(jenkins, environment),
             abort_tool(jenkins, environment),
         )
+    if clients.gitlab is not None:
+        tools += gitlab_writes(clients.gitlab, environment)
     if clients.prometheus is not None:
         tools += prometheus_tools(clients.prometheus, environment)
         tools += (error_budget_tool(clients.prometheus, objectives, environment),) if objectives else ()

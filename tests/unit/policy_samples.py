@@ -48,6 +48,13 @@ TOOLS = (
     ToolSchema("kubernetes_patch", Effect.DESTRUCTIVE, schema(**_THING, patch={"type": "object"})),
     ToolSchema("jenkins_trigger", Effect.WRITE, schema(job=_STRING, parameters={"type": "object"}, rebuild=_INTEGER)),
     ToolSchema("jenkins_abort", Effect.WRITE, schema(job=_STRING, build=_INTEGER, after=_INTEGER)),
+    ToolSchema("gitlab_retry_pipeline", Effect.WRITE, schema(project=_STRING, pipeline=_INTEGER)),
+    ToolSchema("gitlab_cancel_pipeline", Effect.WRITE, schema(project=_STRING, pipeline=_INTEGER)),
+    ToolSchema(
+        "gitlab_play_job",
+        Effect.WRITE,
+        schema(project=_STRING, job=_INTEGER, environment=_STRING, variables={"type": "object"}),
+    ),
     ToolSchema("prometheus_query", Effect.READ, schema(query=_STRING, at=_STRING)),
     ToolSchema(
         "alertmanager_silence",

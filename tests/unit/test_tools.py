@@ -15,6 +15,7 @@ from pydantic import Field
 
 from bot.tools import NO_CLUSTER, TOOL_NAMES, Clients, Systems, build_tools, connect
 from bot.tools.alertmanager import open_alertmanager
+from bot.tools.gitlab_client import GitLabClient
 from bot.tools.jenkins_client import JenkinsClient
 from bot.tools.knowledge import knowledge_tools
 from bot.tools.kubernetes_client import KubernetesClient
@@ -35,6 +36,7 @@ JSON = st.recursive(
 EVERYTHING = Clients(
     kubernetes=object.__new__(KubernetesClient),
     jenkins=object.__new__(JenkinsClient),
+    gitlab=object.__new__(GitLabClient),
     prometheus=open_prometheus("http://prometheus", ""),
     alertmanager=open_alertmanager("http://alertmanager"),
 )
@@ -68,6 +70,9 @@ GOOD: dict[str, dict[str, Any]] = {
     "jenkins_build": {"job": "shop/checkout/feature%2Ftaxes", "number": 4},
     "jenkins_trigger": {"job": "shop/deploy", "parameters": {"TARGET": "staging"}, "rebuild": 3},
     "jenkins_abort": {"job": "shop/deploy", "build": 4},
+    "gitlab_retry_pipeline": {"project": "shop/checkout", "pipeline": 4107},
+    "gitlab_cancel_pipeline": {"project": "shop/checkout", "pipeline": 4107},
+    "gitlab_play_job": {"project": "shop/checkout", "job": 90041, "environment": "production", "variables": {"WAVE": "1"}},
     "incident_history": {"text": "it crashes"},
     "incident_list": {},
     "runbook_find": {"text": "it crashes", "alertname": "KubePodCrashLooping"},
