@@ -11,7 +11,7 @@ from bot import metrics
 from bot.incidents import OpenIncident, OpenIncidents, ResolvedIncidents
 from bot.models.rules import NAME as RULES
 from bot.waiting import Pool, WaitingAlerts
-from domain.actions import Mode, Target
+from domain.actions import CI_SYSTEMS, Mode, Target
 from domain.alerts import Alert, Incident, Severity, target_of
 from domain.canonical import digest_of
 from domain.codec import timestamp
@@ -32,9 +32,6 @@ from domain.ports import Journal
 from domain.runs import Origin, RunSpec
 from domain.work import WorkKind
 from policies.noise import MEMORY, Noise, Place, Placement, place, still_due, words
-
-CI_SYSTEMS = ("gitlab", "jenkins")
-"""An alert about a thing of theirs is a broken pipeline."""
 
 STORM = "storm-"
 """What the ids of storms begin with."""

@@ -38,6 +38,12 @@ _JOB_LINK = re.compile(r"/job/([^/\s<>|?#]{1,200})")
 _JENKINS = re.compile(
     r"\bjenkins(?:[- ](?:job|build))?[ :]+`?((?:[^\s/`?#]{1,200}/){1,20}[^\s/`?#]{1,200})`?", re.IGNORECASE
 )
+_PROJECT_LINK = re.compile(
+    r"https?://[^\s/<>|]+((?:/[^/\s<>|?#]{1,200}){2,20}?)/-/(?:pipelines|jobs|merge_requests|commits?|environments)\b"
+)
+_GITLAB = re.compile(
+    r"\bgitlab(?:[- ](?:project|pipeline))?[ :]+`?((?:[\w.-]{1,200}/){1,20}[\w.-]{0,199}\w)`?(?![\w/])", re.IGNORECASE
+)
 _WORD = re.compile(r"[a-z0-9][a-z0-9-]*")
 _ORDINARY_WORDS = """
 a all an and anything are at be broken by crash crashes crashing do does down error errors everything fail failing
@@ -54,7 +60,7 @@ def target_from_text(text: str, known: Iterable[Target] = ()) -> Target:
     A name that is known in several namespaces counts only where the sentence says which; a kind or a namespace that the
     sentence spells out is never overruled by what is known.
     """
-    if (build := _jenkins(text)) is not None:
+    if (build := _jenkins(text) or _gitlab(text)) is not None:
         return build
     said, targets = text.lower(), list(known)
     kind, name = _kind_and_name(said)
@@ -76,6 +82,15 @@ def _jenkins(text: str) -> Target | None:
         parts = match[1].rstrip(".,:;").split("/")
     parts = [part for part in parts if part]
     return Target("jenkins", namespace="/".join(parts[:-1]), kind="JenkinsJob", name=parts[-1]) if parts else None
+
+
+def _gitlab(text: str) -> Target | None:
+    """A project of GitLab: a link to something of it, or its full path behind the word."""
+    match = _PROJECT_LINK.search(text) or _GITLAB.search(text)
+    if match is None:
+        return None
+    group, _, name = unquote(match[1]).strip("/").rpartition("/")
+    return Target("gitlab", namespace=group, kind="GitLabProject", name=name)
 
 
 def _known(said: str, place: str, known: list[Target]) -> Target | None:

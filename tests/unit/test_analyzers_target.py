@@ -80,6 +80,24 @@ def test_a_known_name_needs_no_namespace_unless_it_is_known_twice(text: str, exp
     assert target_from_text(text, targets) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "group", "name"),
+    [
+        ("https://gitlab.example.com/shop/checkout/-/pipelines/42 fails", "shop", "checkout"),
+        ("<https://gitlab.example.com/eu/shop/checkout/-/jobs/7|the job>", "eu/shop", "checkout"),
+        ("why does gitlab shop/checkout fail?", "shop", "checkout"),
+        ("GitLab project `eu/shop/Check.Out`", "eu/shop", "Check.Out"),
+    ],
+)
+def test_a_project_of_gitlab_is_named_by_its_link_or_its_path(text: str, group: str, name: str) -> None:
+    assert target_from_text(text) == Target("gitlab", namespace=group, kind="GitLabProject", name=name)
+
+
+def test_what_only_mentions_gitlab_names_no_project() -> None:
+    assert target_from_text("is gitlab down") == Target()
+    assert target_from_text("https://gitlab.example.com/shop") == Target()
+
+
 @given(st.text(max_size=200))
 def test_any_text_gives_some_target(text: str) -> None:
     target = target_from_text(text)
