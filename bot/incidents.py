@@ -55,6 +55,12 @@ class OpenIncidents:
         found = correlate(alert, [entry.incident for entry in candidates])
         return self._by_id[found.id] if found else None
 
+    def replaced_by(self, alert: Alert) -> list[OpenIncident]:
+        """The open incidents whose matter is over once this alert fires: a newer pipeline waits in the place of an older."""
+        if not (alert.replaces and alert.firing and alert.group):
+            return []
+        return [entry for entry in self._by_group.get(alert.group, ()) if alert.fingerprint not in entry.fingerprints]
+
     def named(self, prefix: str) -> OpenIncident | None:
         """An open incident whose id begins so."""
         return next((entry for name, entry in self._by_id.items() if name.startswith(prefix)), None)
@@ -121,7 +127,8 @@ class ResolvedIncidents:
 
     def find(self, alert: Alert) -> Incident | None:
         """The incident that an alert repeats."""
-        return self._by_key.get(alert.fingerprint) or self._by_key.get(_of_group(alert.group, alert.target.key))
+        group = "" if alert.replaces else alert.group
+        return self._by_key.get(alert.fingerprint) or self._by_key.get(_of_group(group, alert.target.key))
 
     def forget(self, before: datetime) -> None:
         """Let go of what was resolved earlier."""

@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from bot import metrics
 from bot.incidents import OpenIncident, OpenIncidents, ResolvedIncidents
@@ -127,6 +128,11 @@ class Intake:
         return replace(alert, target=target) if target.key else alert
 
     def _take(self, alert: Alert, delivery: _Delivery) -> Receipt:
+        for replaced in self._open.replaced_by(alert):
+            said = f"{alert.source} says that {alert.summary or alert.name} takes its place"
+            delivery.drafts.append(Draft(IncidentResolved(said), Actor("monitor", alert.source), replaced.incident.id))
+            self._open.close(replaced.incident.id)
+            delivery.undo.append(partial(self._open.reopen, replaced))
         entry = self._open.find(alert)
         if entry is not None:
             self._unwait(alert.fingerprint, delivery)

@@ -23,7 +23,10 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class Alert:
-    """One alert as a monitor sent it, redacted. `group` is the monitor's own grouping key, empty where it has none."""
+    """One alert as a monitor sent it, redacted. `group` is the monitor's own grouping key, empty where it has none.
+
+    `replaces`: it is the newest of its group, and each is a matter of its own; an open one before it is over by this.
+    """
 
     fingerprint: str
     firing: bool
@@ -39,6 +42,7 @@ class Alert:
     ends_at: datetime | None = None
     url: str = ""
     runbook_url: str = ""
+    replaces: bool = False
 
 
 @dataclass(frozen=True)
@@ -156,6 +160,8 @@ def correlate(alert: Alert, open_incidents: Iterable[Incident]) -> Incident | No
     for incident in candidates:
         if alert.fingerprint in incident.fingerprints:
             return incident
+    if alert.replaces:
+        return None
     for incident in candidates:
         if alert.group and incident.group == alert.group and same_target(alert.target, incident.target):
             return incident

@@ -19,6 +19,7 @@ from bot import brakes, metrics
 from bot.agent import approve, execute
 from bot.agent.outcome import outcome_of, result_of
 from bot.agent.reading import LOOK_SECONDS, READ_SECONDS, read
+from bot.agent.release import moment_of
 from bot.agent.second_look import look_again
 from bot.agent.step import decide, decided, failed, is_write, propose
 from bot.agent.world import Journey, World, log
@@ -187,7 +188,8 @@ class _Passage:
             return
         try:
             async with asyncio.timeout(ANALYSIS_SECONDS):
-                findings = await analyze(spec.target, spec.alert, self._analyzer_read, self.world.tools)
+                calendar = moment_of(self.world, self.run)
+                findings = await analyze(spec.target, spec.alert, self._analyzer_read, self.world.tools, calendar)
         except TimeoutError:
             findings = ()
         await self.journey.record(FindingsReported(findings, _ms(began)))

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from bot.agent.world import World
 from bot.models.release import ASSESSED
 from domain.actions import Action
 from domain.runs import Run
+from policies.calendars import calendar_facts
+
+
+def moment_of(world: World, run: Run) -> dict[str, Any]:
+    """Policy's calendar at the run's start: a replay is about the same moment."""
+    policy = world.policy()
+    return calendar_facts(policy.calendars, policy.freezes, run.started_at, run.spec.target.environment)
 
 
 def release_facts(run: Run, action: Action) -> dict[str, Any]:

@@ -6,8 +6,10 @@ An analyzer is a pure function from a Scene (what was read) to findings; `scene.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
 
 from bot.analyzers.around import surroundings
 from bot.analyzers.autoscalers import analyze_autoscalers
@@ -32,6 +34,7 @@ from bot.analyzers.pipelines import analyze_pipelines
 from bot.analyzers.pods import analyze_pods
 from bot.analyzers.probes import analyze_probes
 from bot.analyzers.reading import Read, Reading
+from bot.analyzers.release import analyze_release, look_at_release
 from bot.analyzers.scene import Scene, look
 from bot.analyzers.scheduling import analyze_scheduling
 from bot.analyzers.services import analyze_services
@@ -69,18 +72,29 @@ ANALYZERS: tuple[Callable[[Scene], tuple[Finding, ...]], ...] = (
 
 
 async def analyze(
-    target: Target, alert: Alert | None, read: Read, offered: Collection[str] = ()
+    target: Target,
+    alert: Alert | None,
+    read: Read,
+    offered: Collection[str] = (),
+    calendar: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[Finding, ...]:
     """What is wrong with the target, causes first; empty where the target names nothing that can be looked at.
 
     Reads that do not depend on each other run at once. A read that fails becomes a finding, never an exception. `offered` are
-    the tools that there are: of those that are not set up, such as runbooks or Prometheus, nothing is said.
+    the tools that there are: of those that are not set up, such as runbooks or Prometheus, nothing is said. `calendar` are
+    policy's facts of the moment.
     """
     scenes, known, measured = await asyncio.gather(
         _seen(target, alert, read), recall(target, alert, read, offered), measure(alert, read, offered)
     )
-    more = (*analyze_known(known, target), *analyze_measured(measured, alert, target))
-    return findings_of(scenes, (*more, *unread(target, measured.readings())))
+    release = await look_at_release(scenes, alert, read, offered)
+    more = (
+        *analyze_known(known, target),
+        *analyze_measured(measured, alert, target),
+        *analyze_release(release, target, calendar),
+        *unread(target, (*measured.readings(), *(release.readings() if release else ()))),
+    )
+    return findings_of(scenes, more)
 
 
 async def _seen(target: Target, alert: Alert | None, read: Read) -> tuple[Scene, ...]:

@@ -13,6 +13,7 @@ TITLE_LIMIT = 100
 DETAIL_LIMIT = 1500
 
 WEIGHTS = {
+    "release.risk": 101,
     "deployment.bad_rollout": 100,
     "pod.oom_killed": 95,
     "image.moved_tag": 94,
@@ -135,6 +136,7 @@ WEIGHTS = {
     "job.running": 10,
     "cron_job.healthy": 10,
     "build.healthy": 10,
+    "build.waits_for_people": 10,
     "build.running": 10,
     "storage.healthy": 10,
     "webhook.healthy": 10,

@@ -1,4 +1,4 @@
-"""Builds of CI systems: which stage, step and test failed, since which commit, and whether the tests that failed are flaky."""
+"""Builds of Jenkins, pipelines of GitLab: which stage, step and test failed, since which commit, and which tests are flaky."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 
 from bot.analyzers.fields import at, count, items, mapping, plural, short, text
 from bot.analyzers.findings import finding
-from bot.analyzers.proposals import rebuild
+from bot.analyzers.proposals import rebuild, retry_pipeline, revert
 from bot.analyzers.reading import cite
 from bot.analyzers.scene import Scene
-from domain.diagnosis import Confidence, Evidence, Finding
+from domain.diagnosis import Confidence, Evidence, Finding, Proposal
 
 MOST_NAMED = 3
 _HEX = 12
+_NOUN = {"jenkins": "Build", "gitlab": "Pipeline"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ def analyze_pipelines(scene: Scene) -> tuple[Finding, ...]:
             return (_green(scene, build),)
         case "FAILURE" | "UNSTABLE":
             return (_failed(scene, build),)
+        case "MANUAL":
+            return (_waits_for_people(scene, build),)
         case result:
             title = f"{_name(scene, build)} was not finished: {result or 'no result'}"
             detail = f"{_causes(build)} Nobody says that the code is at fault, and nothing is proposed."
@@ -104,9 +107,7 @@ def _flaky(scene: Scene, build: Any, flaky: list[Flake]) -> Finding:
         f"{_name(scene, build)} failed on a flaky test: {named}",
         detail.strip(),
         [_cited(scene, build, named), cite(scene.builds, "the job's last builds", proofs)],
-        proposal=None
-        if later
-        else rebuild(_job(scene), number, f"Only flaky tests failed: {named}. {short(proofs, 300)}."),
+        proposal=None if later else _again(scene, number, f"Only flaky tests failed: {named}. {short(proofs, 300)}."),
         next_steps=[f"Mend or quarantine {flaky[0].test}: it costs a build each time."],
         tests=[flake.test for flake in flaky][:10],
         build=number,
@@ -136,6 +137,7 @@ def _broken(scene: Scene, build: Any, tests: list[tuple[str, int]], known: Mappi
         next_steps=[f"Ask {commits[-1]['author']} about {commits[-1]['commit'][:_HEX]}, or revert it."]
         if commits
         else [],
+        proposal=_back(scene, build, commits, firm),
         tests=[name for name, _ in firm][:10],
         commits=[each["commit"] for each in commits][:10],
         build=count(build, "number"),
@@ -171,6 +173,11 @@ def _infrastructure(scene: Scene, build: Any, blamed: str, state: Mapping[str, A
         if state.get("offline") is True
         else ""
     )
+    number = count(build, "number")
+    proposal = None
+    if scene.target.system == "gitlab" and not now and not _later(scene, number):
+        # in GitLab a retry runs the failed jobs alone, at the same commit: what the runner broke is simply done again
+        proposal = _again(scene, number, f"The machinery failed and not the code: {short(blamed, 200)}.")
     return finding(
         "build.infrastructure",
         scene.target,
@@ -178,10 +185,29 @@ def _infrastructure(scene: Scene, build: Any, blamed: str, state: Mapping[str, A
         f"{_place(build)} {blamed} {now}".strip(),
         [_cited(scene, build, blamed or now)],
         confidence=Confidence.LIKELY,
+        proposal=proposal,
         next_steps=[f"Bring agent {agent} back, then build again." if now else "Look at the machinery that it names."],
         agent=agent,
-        build=count(build, "number"),
+        build=number,
     )
+
+
+def _again(scene: Scene, number: int, why: str) -> Proposal:
+    if scene.target.system == "gitlab":
+        return retry_pipeline(_job(scene), number, why)
+    return rebuild(_job(scene), number, why)
+
+
+def _back(scene: Scene, build: Any, commits: list[Mapping[str, Any]], tests: list[tuple[str, int]]) -> Proposal | None:
+    """Taking back the one commit that came in with the build in which the tests began to fail; of several none is known."""
+    if scene.target.system != "gitlab" or len(commits) != 1:
+        return None
+    commit, branch = text(commits[0], "commit"), text(build, "revision", "branch")
+    if not commit or not branch or text(build, "source") == "merge_request_event":
+        return None  # who works on a merge request mends it there
+    named = _listed(name for name, _ in tests)
+    why = f"{named} fails since {_NOUN[scene.target.system]} #{tests[0][1]}, and {commit[:_HEX]} alone came in with it."
+    return revert(_job(scene), branch, commit, text(commits[0], "message"), why)
 
 
 # --- builds that did not fail ---------------------------------------------------------------------------------------------
@@ -204,6 +230,14 @@ def _running(scene: Scene, build: Any) -> Finding:
     return finding(
         "build.running", scene.target, title, _causes(build), [_cited(scene, build, "running")], healthy=True
     )
+
+
+def _waits_for_people(scene: Scene, build: Any) -> Finding:
+    """A pipeline that went well as far as it went, and has jobs that only a person starts."""
+    waiting = [text(job, "name") for job in items(build, "jobs") if text(job, "status") == "manual"]
+    title = f"{_name(scene, build)} waits for a person to start {_listed(waiting) or 'a job'}"
+    detail = f"{_causes(build)} What ran is green."
+    return finding("build.waits_for_people", scene.target, title, detail, [_cited(scene, build, title)], healthy=True)
 
 
 def _green(scene: Scene, build: Any) -> Finding:
@@ -257,7 +291,7 @@ def _job(scene: Scene) -> str:
 
 
 def _name(scene: Scene, build: Any) -> str:
-    return f"Build #{count(build, 'number')} of {short(scene.target.name, 40)}"
+    return f"{_NOUN.get(scene.target.system, 'Build')} #{count(build, 'number')} of {short(scene.target.name, 40)}"
 
 
 def _stage(build: Any) -> str:

@@ -28,12 +28,13 @@ class Factor:
 
 @dataclass(frozen=True)
 class File:
-    """One changed file. `diff` is empty where it was too large to be read."""
+    """One changed file. `whole`: its diff was read to its end."""
 
     path: str
     added: int
     removed: int
     diff: str = ""
+    whole: bool = True
 
 
 def total(factors: Iterable[Factor]) -> int:
@@ -106,9 +107,9 @@ def migration(files: Sequence[File], evidence: tuple[str, ...]) -> Factor:
         if lost := _DESTROYS.search(file.diff):
             said = f"{short(file.path, 80)}: {short(lost[0].lstrip('+ '), 60)}, which a rollback does not bring back"
             return Factor("migration", 30, 30, said, evidence)
-    unread = next((file for file in found if not file.diff), None)
+    unread = next((file for file in found if not file.diff or not file.whole), None)
     if unread is not None:
-        return Factor("migration", 30, 30, f"{short(unread.path, 80)} could not be read", evidence)
+        return Factor("migration", 30, 30, f"{short(unread.path, 80)} could not be read to its end", evidence)
     return Factor("migration", 15, 30, f"{short(found[0].path, 80)} adds to the database", evidence)
 
 

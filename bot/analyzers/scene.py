@@ -104,6 +104,8 @@ async def look(target: Target, alert: Alert | None, read: Read) -> tuple[Scene, 
     """What there is to see about a target: one scene, or several where it stands for several things."""
     if target.system == "jenkins":
         return (await _jenkins(target, alert, read),) if target.name else ()
+    if target.system == "gitlab":
+        return (await _gitlab(target, alert, read),) if target.name else ()
     if target.system not in ("", "kubernetes"):
         return ()  # a CI system's Job is no Job of a cluster
     match target.kind:
@@ -132,6 +134,19 @@ async def _jenkins(target: Target, alert: Alert | None, read: Read) -> Scene:
     build, builds = await asyncio.gather(
         read("jenkins_build", {"job": job, "number": number}),
         read("jenkins_builds", {"job": job, "limit": BUILDS, "failed_tests": True}),
+    )
+    return timed(Scene(target, alert, build=build, builds=builds))
+
+
+async def _gitlab(target: Target, alert: Alert | None, read: Read) -> Scene:
+    """The pipeline that the alert is about, else the last one, and what became of the ref's pipelines before."""
+    project = "/".join(part for part in (target.namespace, target.name) if part)
+    told = alert.labels if alert is not None and alert.source == "gitlab" else {}
+    number, ref = str(told.get("pipeline", "")), str(told.get("ref", ""))
+    known = int(number) if number.isdecimal() and len(number) < 16 else 0
+    build, builds = await asyncio.gather(
+        read("gitlab_pipeline", {"project": project, "pipeline": known, **({"ref": ref} if ref and not known else {})}),
+        read("gitlab_pipelines", {"project": project, "ref": ref, "limit": BUILDS, "failed_tests": True}),
     )
     return timed(Scene(target, alert, build=build, builds=builds))
 

@@ -192,6 +192,39 @@ async def test_another_target_of_the_same_group_is_an_incident_of_its_own(tmp_pa
         assert len(it.index) == 2
 
 
+async def test_the_newest_of_what_replaces_one_another_is_an_incident_of_its_own_and_ends_the_one_before(
+    tmp_path: Path,
+) -> None:
+    async with desk(tmp_path) as it:
+        [first], [second] = [
+            await it.receive(alert(f"pipeline-{n}", "main", replaces=True, summary=f"pipeline {n} waits"))
+            for n in (41, 42)
+        ]
+        assert first.opened
+        assert second.opened
+        assert first.incident_id != second.incident_id
+        assert (await it.events(IncidentResolved)) == [
+            IncidentResolved("alertmanager says that pipeline 42 waits takes its place")
+        ]
+        [again] = await it.receive(alert("pipeline-42", "main", replaces=True))
+        assert (again.incident_id, again.opened) == (second.incident_id, False)
+        await it.receive(alert("pipeline-42", "main", replaces=True, firing=False))
+        assert len(it.index) == 0
+        [third] = await it.receive(alert("pipeline-43", "main", replaces=True))
+        assert third.opened, "what was resolved a moment ago was another matter"
+
+
+async def test_a_refused_delivery_leaves_open_what_it_would_have_replaced(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        [first] = await it.receive(alert("pipeline-41", "main", replaces=True))
+        it.disk.full = True
+        with pytest.raises(JournalError):
+            await it.receive(alert("pipeline-42", "main", replaces=True))
+        it.disk.full = False
+        [again] = await it.receive(alert("pipeline-41", "main", replaces=True))
+        assert again.incident_id == first.incident_id
+
+
 async def test_after_a_restart_a_repeat_joins_what_was_open(tmp_path: Path) -> None:
     async with desk(tmp_path) as it:
         [first] = await it.receive(alert("a", "g"))
