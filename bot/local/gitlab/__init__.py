@@ -14,7 +14,7 @@ from typing import Self
 
 from aiohttp import web
 
-from bot.local.gitlab import world
+from bot.local.gitlab import delivery, world
 from bot.local.gitlab.ci_api import CiApi
 from bot.local.gitlab.engine import Engine
 from bot.local.gitlab.hooks import Delivery, Hooks
@@ -29,14 +29,17 @@ class GitLab:
     """A GitLab for the length of an `async with`.
 
     port: 0 for a free one. speed: 1 runs at the demo's pace, 10 ten times faster.
-    `token` is the agent's: the scope api, and the role Developer in every project.
+    `token` is the agent's: the scope api, and the role Developer in every project. `delivered` is the project that is
+    delivered by hand (see `delivery`). `on_job` is called whenever a job has begun to run or is over: its status says which.
     """
 
-    def __init__(self, port: int = 0, speed: float = 1.0) -> None:
+    def __init__(self, port: int = 0, speed: float = 1.0, delivered: str = "shop/orders") -> None:
         self.port = port
         self.hooks = Hooks()
-        self.engine = Engine(world.verdict, speed, self._on_change)
+        self.engine = Engine(delivery.verdict, speed, self._on_change)
         self.projects = world.seed(self.engine)
+        self.delivered = self.projects[delivered] = delivery.seed(self.engine, 21, delivered)
+        self.on_job: Callable[[Job], None] = lambda job: None
         self.tokens: dict[str, Token] = {}
         self.token = self.issue(world.AGENT, dict.fromkeys(self.projects, DEVELOPER)).value
         self._changed = asyncio.Event()
@@ -112,6 +115,14 @@ class GitLab:
         head = project.repository.branches["main"].head
         return self.engine.start(project, "main", head, world.MARA, "web")
 
+    def release_small(self) -> Pipeline:
+        """Two harmless commits to deliver; the pipeline waits at the canary when its tests have passed."""
+        return delivery.small(self.engine, self.delivered)
+
+    def release_with_migration(self) -> Pipeline:
+        """Several hundred lines and a migration that drops columns to deliver; the pipeline waits at the canary."""
+        return delivery.with_migration(self.engine, self.delivered)
+
     def push(
         self, path: str, files: dict[str, bytes], message: str, *, branch: str = "main", user: User = world.MARA
     ) -> Pipeline:
@@ -136,8 +147,8 @@ class GitLab:
             await self._changed.wait()
 
     async def finished(self, line: Pipeline) -> Pipeline:
-        """Waits until a pipeline is over, and its webhooks are sent."""
-        await self.until(lambda: line.status in ("success", "failed", "canceled", "skipped"))
+        """Waits until a pipeline is over or waits for somebody, and its webhooks are sent."""
+        await self.until(lambda: line.status in ("success", "failed", "canceled", "skipped", "manual"))
         await self.hooks.settled()
         return line
 
@@ -145,8 +156,9 @@ class GitLab:
         if job is None:
             self.hooks.pipeline(line)
         else:
+            self.on_job(job)
             for made in line.project.deployments:
-                if made.job is job and job.status in ("running", "success", "failed", "canceled"):
+                if made.job is job:
                     made.updated_at = now()
                     self.hooks.deployment(made)
         self._changed.set()

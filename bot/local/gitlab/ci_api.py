@@ -84,7 +84,7 @@ class CiApi:
     def cancel(self, call: Call) -> Answer:
         call.changes()
         line = self._pipeline(call)
-        self._engine.cancel(line)
+        self._engine.cancel(line, call.role)
         return Answer(entities.whole_pipeline(line, call.base))
 
     def test_report(self, call: Call) -> Answer:
@@ -105,7 +105,9 @@ class CiApi:
 
     def play(self, call: Call) -> Answer:
         call.changes()
-        given = call.body.get("job_variables_attributes", [])
+        given = call.body.get("job_variables_attributes") or []
+        if not isinstance(given, list) or not all(isinstance(each, dict) for each in given):
+            raise invalid_parameters("job_variables_attributes is invalid")
         problems = [f"job_variables_attributes[{n}][{key}] is missing" for n, each in enumerate(given)
                     for key in ("key", "value") if key not in each]  # fmt: skip
         if problems:
@@ -123,7 +125,7 @@ class CiApi:
     def cancel_job(self, call: Call) -> Answer:
         call.changes()
         job = self._job(call)
-        self._engine.cancel_job(job)
+        self._engine.cancel_job(job, call.role)
         return Answer(entities.job(job, call.base), 201)
 
     def deployments(self, call: Call) -> Answer:

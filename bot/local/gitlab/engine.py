@@ -12,8 +12,6 @@ from bot.local.gitlab.model import DONE, MAINTAINER, Deployment, Job, Outcome, P
 from bot.local.gitlab.traces import trace
 
 Verdict = Callable[[Step, Mapping[str, bytes]], Outcome]
-_ACTIVE = frozenset({"pending", "running", "canceling"})
-_PASSED = frozenset({"success", "manual", "skipped"})
 
 
 class Engine:
@@ -60,10 +58,10 @@ class Engine:
         pipeline.started_at = moment
         for stage in _stages(project):
             for job in (job for job in pipeline.latest if job.step.stage == stage):
-                if job.step.manual:
-                    job.status = "manual"
-                elif _failed(pipeline):
+                if _failed(pipeline):
                     job.status = "skipped"
+                elif job.step.manual:
+                    job.status = "created" if job.step.needs else "manual"
                 else:
                     job.started_at, moment = moment, moment + timedelta(seconds=40)
                     self._ended(job, self._outcome(job), moment)
@@ -76,7 +74,9 @@ class Engine:
             job.retried = True
             self._job(pipeline, job.step, user, at)
         for job in pipeline.latest:
-            if job.status in ("created", "skipped"):
+            if job.status in ("created", "skipped") and job.step.manual:
+                job.status = "created" if job.step.needs else "manual"
+            elif job.status in ("created", "skipped"):
                 job.started_at, at = at, at + timedelta(seconds=40)
                 self._ended(job, self._outcome(job), at)
         pipeline.status, pipeline.finished_at, pipeline.updated_at = _status(pipeline), at, at
@@ -86,10 +86,10 @@ class Engine:
         job = next(job for job in pipeline.latest if job.name == name)
         job.user, job.started_at = user, at
         self._ended(job, self._outcome(job), at + timedelta(seconds=40))
-        for made in pipeline.project.deployments:
-            if made.job is job:
-                made.updated_at = at + timedelta(seconds=40)
-        pipeline.status, pipeline.updated_at = _status(pipeline), at
+        for other in pipeline.latest:
+            if other.status == "created" and job.name in other.step.needs:
+                other.status = "manual" if other.step.manual else "created"
+        pipeline.status, pipeline.updated_at = _status(pipeline), job.finished_at or at
 
     def retry(self, pipeline: Pipeline, user: User, role: int) -> None:
         """Every failed or canceled job again that this user may run, as a new job; what was skipped waits again."""
@@ -114,27 +114,35 @@ class Engine:
     def play(self, job: Job, user: User, variables: dict[str, str], role: int) -> Job:
         if not _allowed(job, role):
             raise forbidden()
-        if job.status != "manual":
+        again = job.step.manual and not job.retried and job.status in DONE - {"skipped"}
+        if job.status != "manual" and not again:
             raise bad_request("Unplayable Job")
         if variables and role < job.pipeline.project.variables_role:
             raise forbidden()
+        if again:  # one that has run already is retried without the variables, and the answer shows the old one
+            self.retry_job(job, user, role)
+            return job
         job.user, job.variables = user, variables
         self._enqueue(job)
         self._settle(job.pipeline)
         return job
 
-    def cancel(self, pipeline: Pipeline) -> None:
+    def cancel(self, pipeline: Pipeline, role: int = MAINTAINER) -> None:
         for job in pipeline.latest:
             if job.status in ("created", "pending", "running", "waiting_for_resource", "preparing", "scheduled"):
-                self.cancel_job(job, settle=False)
+                self.cancel_job(job, role, settle=False)
         self._settle(pipeline)
 
-    def cancel_job(self, job: Job, *, settle: bool = True) -> None:
+    def cancel_job(self, job: Job, role: int = MAINTAINER, *, settle: bool = True) -> None:
+        """Ends a job that is not over; of one that is over GitLab says nothing either."""
+        if not _may_update(job, role):
+            raise forbidden()
         if job.status in DONE:
             return
         if timer := self._timers.pop(job.id, None):
             timer.cancel()
         job.status, job.finished_at = "canceled", now()
+        self._changed(job.pipeline, job)
         if settle:
             self._settle(job.pipeline)
 
@@ -173,9 +181,7 @@ class Engine:
             for job in jobs:
                 if job.status == "created":
                     self._begin(job)
-            if any(
-                job.status not in _PASSED and not (job.status == "failed" and job.step.allow_failure) for job in jobs
-            ):
+            if not all(_passed(job) for job in jobs):
                 break
         if _failed(pipeline):
             for job in pipeline.latest:
@@ -183,7 +189,12 @@ class Engine:
         self._settle(pipeline)
 
     def _begin(self, job: Job) -> None:
-        if job.step.manual:
+        needed = [each.status for each in job.pipeline.latest if each.name in job.step.needs]
+        if set(needed) & {"failed", "canceled", "skipped"}:
+            job.status = "skipped"
+        elif set(needed) - {"success"}:
+            return
+        elif job.step.manual:
             job.status = "manual"
         else:
             self._enqueue(job)
@@ -197,7 +208,8 @@ class Engine:
         job.outcome = self._outcome(job)
         job.pipeline.started_at = job.pipeline.started_at or job.started_at
         self._after(job, job.step.seconds, self._finish)
-        self._settle(job.pipeline, job)
+        self._changed(job.pipeline, job)
+        self._settle(job.pipeline)
 
     def _finish(self, job: Job) -> None:
         if job.name in self._held:
@@ -211,6 +223,9 @@ class Engine:
         job.status, job.finished_at, job.outcome = outcome.status, at, outcome
         job.failure_reason = outcome.reason
         job.trace = trace(job, outcome)
+        for made in job.pipeline.project.deployments:
+            if made.job is job:
+                made.updated_at = at
 
     def _outcome(self, job: Job) -> Outcome:
         troubles = job.pipeline.project.troubles.get(job.name)
@@ -218,14 +233,12 @@ class Engine:
             return troubles.pop(0)
         return self._verdict(job.step, job.pipeline.project.repository.commits[job.pipeline.sha].tree)
 
-    def _settle(self, pipeline: Pipeline, job: Job | None = None) -> None:
+    def _settle(self, pipeline: Pipeline) -> None:
         status = _status(pipeline)
         if status != pipeline.status:
             pipeline.status, pipeline.updated_at = status, now()
             pipeline.finished_at = now() if status in DONE else None
             self._changed(pipeline, None)
-        elif job is not None:
-            self._changed(pipeline, job)
 
     def _after(self, job: Job, seconds: float, call: Callable[[Job], None]) -> None:
         def fire() -> None:
@@ -235,9 +248,18 @@ class Engine:
         self._timers[job.id] = asyncio.get_running_loop().call_later(seconds / self._speed, fire)
 
 
+def _may_update(job: Job, role: int) -> bool:
+    """On a protected branch only who may push or merge to it runs and stops jobs."""
+    branch = job.pipeline.project.repository.branches.get(job.pipeline.ref)
+    open_to_all = branch is None or not branch.protected or branch.developers_can_push or branch.developers_can_merge
+    return open_to_all or role >= MAINTAINER
+
+
 def _allowed(job: Job, role: int) -> bool:
     """Whether a job may be run by this role: its environment may be protected, or have a newer deployment already."""
     project = job.pipeline.project
+    if not _may_update(job, role):
+        return False
     own = next((made for made in project.deployments if made.job is job), None)
     if own is None:
         return True
@@ -256,16 +278,28 @@ def _failed(pipeline: Pipeline) -> bool:
     return any(job.status == "failed" and not job.step.allow_failure for job in pipeline.latest)
 
 
+def _passed(job: Job) -> bool:
+    """Whether the stages after it may begin."""
+    return job.status in ("success", "skipped") or (job.step.optional and job.status in ("manual", "failed"))
+
+
+# GitLab's composite status: the first line whose statuses hold all that there are, then the first that there is one of
+_ONLY = (
+    ("skipped", {"skipped"}),
+    ("success", {"success", "skipped", "ignored"}),
+    ("created", {"created", "ignored"}),
+    ("canceled", {"canceled", "success", "skipped", "ignored"}),
+    ("pending", {"pending", "created", "skipped", "ignored"}),
+)
+_ANY = (("running", {"running", "pending"}), ("manual", {"manual"}), ("running", {"created"}))
+
+
 def _status(pipeline: Pipeline) -> str:
-    statuses = {job.status for job in pipeline.latest}
-    if statuses & {"running"} or (
-        statuses & {"created", "pending"} and statuses & {"success", "failed"} and not _failed(pipeline)
-    ):
-        return "running"
-    if statuses & {"pending"}:
-        return "pending"
-    if _failed(pipeline):
-        return "failed"
-    if "canceled" in statuses:
-        return "canceled"
-    return "created" if "created" in statuses else "success" if statuses & {"success"} else "manual"
+    statuses = {
+        "ignored" if job.step.optional and job.status in ("manual", "failed", "canceled") else job.status
+        for job in pipeline.latest
+    }
+    for found, only in _ONLY:
+        if statuses <= only:
+            return found
+    return next((found for found, some in _ANY if statuses & some), "failed")

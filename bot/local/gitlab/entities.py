@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from typing import Any
 
 from bot.local.gitlab.model import Deployment, Job, MergeRequest, Pipeline, Project, Token, User, stamp
@@ -86,7 +87,7 @@ def branch(found: Branch, head: Commit, path: str, base: str, *, default: bool) 
         "merged": False,
         "protected": found.protected,
         "developers_can_push": found.developers_can_push,
-        "developers_can_merge": not found.protected,
+        "developers_can_merge": found.developers_can_merge,
         "can_push": not found.protected or found.developers_can_push,
         "default": default,
         "web_url": f"{base}/{path}/-/tree/{found.name}",
@@ -167,7 +168,7 @@ def job(found: Job, base: str) -> Entity:
         "ref": line.ref,
         "tag": False,
         "coverage": None,
-        "allow_failure": found.step.allow_failure or found.step.manual,
+        "allow_failure": found.step.optional,
         "created_at": stamp(found.created_at),
         "started_at": stamp(started),
         "finished_at": stamp(ended),
@@ -195,6 +196,29 @@ def _artifacts(found: Job) -> list[Entity]:
     return [{"file_type": kind, "size": 750, "filename": name, "file_format": form} for kind, name, form in kept]
 
 
+def environment(of: Project, name: str) -> Entity:
+    """An environment by its name; numbered in the order in which they were first deployed to."""
+    known = dict.fromkeys(made.environment for made in of.deployments)
+    return {"id": 10 * of.id + list(known).index(name), "name": name, "slug": slug(name), "external_url": None,
+            "tier": tier(name)}  # fmt: skip
+
+
+def slug(name: str) -> str:
+    """A name that is no slug itself gets a suffix, as GitLab gives it one."""
+    if re.fullmatch(r"[a-z][a-z0-9-]{0,23}", name):
+        return name
+    return f"{re.sub(r'[^a-z0-9]+', '-', name.lower())[:17]}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+
+
+def tier(name: str) -> str:
+    """GitLab's guess by the name."""
+    for found, pattern in (("staging", r"stag|stg|pre-?prod|integration"), ("testing", r"test|tst|qa|int"),
+                           ("development", r"dev|review|trunk"), ("production", r"prod|live")):  # fmt: skip
+        if re.search(pattern, name, re.IGNORECASE):
+            return found
+    return "other"
+
+
 def deployment(found: Deployment, base: str) -> Entity:
     return {
         "id": found.id,
@@ -205,8 +229,7 @@ def deployment(found: Deployment, base: str) -> Entity:
         "updated_at": stamp(found.updated_at),
         "status": found.status,
         "user": user(found.user, base),
-        "environment": {"id": 9, "name": found.environment, "slug": found.environment, "external_url": None,
-                        "tier": found.environment},
+        "environment": environment(found.project, found.environment),
         "deployable": None if found.job is None else job(found.job, base),
     }  # fmt: skip
 

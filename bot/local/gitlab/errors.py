@@ -28,9 +28,10 @@ def unauthorized() -> ApiError:
 
 def invalid_token(why: str) -> ApiError:
     """A token that was once valid: `revoked` or `expired`."""
-    description = (
-        f"Token was {why}. You have to re-authorize from the user." if why == "revoked" else "Token is expired."
-    )
+    description = {
+        "revoked": "Token was revoked. You have to re-authorize from the user.",
+        "expired": "Token is expired. You can either do re-authorization or token refresh.",
+    }[why]
     return ApiError(401, {"error": "invalid_token", "error_description": description})
 
 
@@ -44,7 +45,7 @@ def insufficient_scope(*needed: str) -> ApiError:
 
 
 def forbidden(why: str = "") -> ApiError:
-    return ApiError(403, {"message": f"403 Forbidden  - {why}" if why else "403 Forbidden"})
+    return ApiError(403, {"message": f"403 Forbidden - {why}" if why else "403 Forbidden"})
 
 
 def not_found(what: str = "") -> ApiError:

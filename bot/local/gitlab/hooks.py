@@ -15,6 +15,7 @@ from typing import Any
 
 import aiohttp
 
+from bot.local.gitlab import entities
 from bot.local.gitlab.model import Deployment, Hook, Job, MergeRequest, Pipeline, Project, User
 
 SECONDS = 10.0
@@ -59,8 +60,8 @@ class Hooks:
     def deployment(self, made: Deployment) -> None:
         self._put(made.project, "deployments", "Deployment Hook", self.deployment_payload(made))
 
-    def merge_request(self, made: MergeRequest) -> None:
-        self._put(made.project, "merge_requests", "Merge Request Hook", self.merge_request_payload(made))
+    def merge_request(self, made: MergeRequest, action: str = "open") -> None:
+        self._put(made.project, "merge_requests", "Merge Request Hook", self.merge_request_payload(made, action))
 
     def resend(self, delivery: Delivery, hook: Hook) -> None:
         """The same delivery once more, with its own idempotency key, as the button in GitLab does."""
@@ -88,6 +89,8 @@ class Hooks:
                 "finished_at": _utc(ended),
                 "duration": int((ended - line.started_at).total_seconds()) if ended and line.started_at else None,
                 "queued_duration": 1,
+                "protected_ref": line.ref in line.project.repository.branches
+                and line.project.repository.branches[line.ref].protected,
                 "variables": [],
                 "url": f"{self.base}/{line.project.path}/-/pipelines/{line.id}",
             },
@@ -116,8 +119,8 @@ class Hooks:
             "deployable_id": made.job.id if made.job else None,
             "deployable_url": f"{path}/-/jobs/{made.job.id}" if made.job else None,
             "environment": made.environment,
-            "environment_tier": made.environment,
-            "environment_slug": made.environment,
+            "environment_tier": entities.tier(made.environment),
+            "environment_slug": entities.slug(made.environment),
             "environment_external_url": None,
             "project": self._project(made.project),
             "ref": made.ref,
@@ -128,7 +131,7 @@ class Hooks:
             "commit_title": head.title,
         }
 
-    def merge_request_payload(self, made: MergeRequest) -> dict[str, Any]:
+    def merge_request_payload(self, made: MergeRequest, action: str = "open") -> dict[str, Any]:
         return {
             "object_kind": "merge_request",
             "event_type": "merge_request",
@@ -141,7 +144,7 @@ class Hooks:
                 "source_branch": made.source,
                 "target_branch": made.target,
                 "state": made.state,
-                "action": "open",
+                "action": action,
                 "url": f"{self.base}/{made.project.path}/-/merge_requests/{made.iid}",
             },
             "labels": [],
@@ -220,7 +223,7 @@ def _user(person: User) -> dict[str, Any]:
 
 
 def _build(job: Job) -> dict[str, Any]:
-    started, ended = job.started_at, job.finished_at
+    started, ended, place = job.started_at, job.finished_at, job.step.environment
     return {
         "id": job.id,
         "stage": job.step.stage,
@@ -234,11 +237,9 @@ def _build(job: Job) -> dict[str, Any]:
         "failure_reason": job.failure_reason or None,
         "when": "manual" if job.step.manual else "on_success",
         "manual": job.step.manual,
-        "allow_failure": job.step.allow_failure or job.step.manual,
+        "allow_failure": job.step.optional,
         "user": _user(job.user),
         "runner": None,
         "artifacts_file": {"filename": None, "size": None},
-        "environment": {"name": job.step.environment, "action": "start", "deployment_tier": job.step.environment}
-        if job.step.environment
-        else None,
+        "environment": {"name": place, "action": "start", "deployment_tier": entities.tier(place)} if place else None,
     }

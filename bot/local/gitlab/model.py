@@ -71,7 +71,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Step:
-    """A job of the project's configuration. `seconds` is how long it runs at speed 1."""
+    """A job of the project's configuration. `seconds` is how long it runs at speed 1.
+
+    A manual job is optional unless it is `blocking` (`allow_failure: false`): then the pipeline is `manual` until somebody
+    plays it. `needs` are the jobs that must have passed before it can begin.
+    """
 
     name: str
     stage: str
@@ -80,6 +84,13 @@ class Step:
     manual: bool = False
     environment: str = ""
     allow_failure: bool = False
+    blocking: bool = False
+    needs: tuple[str, ...] = ()
+
+    @property
+    def optional(self) -> bool:
+        """What the API calls allow_failure: the pipeline goes on without its success."""
+        return self.allow_failure or (self.manual and not self.blocking)
 
 
 @dataclass

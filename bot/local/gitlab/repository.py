@@ -32,12 +32,13 @@ class Commit:
 
 @dataclass
 class Branch:
-    """A branch. Of a protected one: whether Developers may push to it."""
+    """A branch. Of a protected one: whether Developers may push to it, and merge into it."""
 
     name: str
     head: str
     protected: bool = False
     developers_can_push: bool = False
+    developers_can_merge: bool = False
 
 
 @dataclass
@@ -97,6 +98,20 @@ class Repository:
             before = self.commits[commit.parents[0]].tree.get(path) if commit.parents else None
             if commit.tree.get(path) != before:
                 return commit.sha
+        return ""
+
+    def take_back(self, commit: Commit, tree: Tree) -> str:
+        """Undoes a commit's changes in `tree`. Returns why that does not go (`conflict` or `empty`), empty when it went."""
+        before = self.commits[commit.parents[0]].tree if commit.parents else {}
+        touched = [path for path in {*before, *commit.tree} if before.get(path) != commit.tree.get(path)]
+        if any(tree.get(path) not in (before.get(path), commit.tree.get(path)) for path in touched):
+            return "conflict"
+        if all(tree.get(path) == before.get(path) for path in touched):
+            return "empty"
+        for path in touched:
+            tree.pop(path, None)
+            if path in before:
+                tree[path] = before[path]
         return ""
 
     def changes(self, commit: Commit) -> list[dict[str, Any]]:

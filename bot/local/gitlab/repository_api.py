@@ -15,6 +15,10 @@ from bot.local.gitlab.model import DEVELOPER, MAINTAINER, MergeRequest, now
 from bot.local.gitlab.repository import Branch, Commit, Tree, diffs
 from bot.local.gitlab.request import Answer, Call, paged
 
+_NO_REVERT = (
+    "Sorry, we cannot revert this commit automatically. This commit may already have been reverted, or a more recent "
+    "commit may have updated some of its content."
+)
 _REF = re.compile(r"(?!.*(\.\.|//|@\{|\\|\s|[~^:?*\[]))(?!-)[^/.][^ ]{0,240}(?<![./])")
 
 
@@ -49,14 +53,11 @@ def commits(call: Call) -> Answer:
 
 def commit(call: Call) -> Answer:
     found = _commit(call, call.args["sha"])
-    changed = call.project.repository.changes(found)
-    added, removed = (sum(_count(each["diff"], sign) for each in changed) for sign in "+-")
-    stats = {"additions": added, "deletions": removed, "total": added + removed}
     last = next((line for line in reversed(call.project.pipelines.values()) if line.sha == found.sha), None)
     return Answer(
         {
             **entities.commit(found, call.project.path, call.base),
-            "stats": stats,
+            "stats": _stats(call, found),
             "status": last.status if last else None,
             "project_id": call.project.id,
             "last_pipeline": entities.pipeline(last, call.base) if last else None,
@@ -104,10 +105,7 @@ def merge_requests(call: Call) -> Answer:
 
 
 def merge_request(call: Call) -> Answer:
-    found = next((each for each in call.project.merge_requests if str(each.iid) == call.args["iid"]), None)
-    if found is None:
-        raise not_found()
-    return Answer(entities.merge_request(found, call.base))
+    return Answer(entities.merge_request(_merge_request(call), call.base))
 
 
 class Writing:
@@ -134,9 +132,43 @@ class Writing:
         made = call.project.repository.commit(name, tree, message, author, email, now(), start.sha)
         self._engine.start(call.project, name, made.sha, call.token.user)
         shown = entities.commit(made, call.project.path, call.base)
-        return Answer(
-            {**shown, "stats": {"additions": 0, "deletions": 0, "total": 0}, "project_id": call.project.id}, 201
-        )
+        return Answer({**shown, "stats": _stats(call, made), "project_id": call.project.id}, 201)
+
+    def revert(self, call: Call) -> Answer:
+        """A commit taken back on a branch that exists; with `dry_run` only whether that would go.
+
+        Files are compared whole: what git could still merge within a file is a conflict here.
+        """
+        call.changes()
+        (name,) = call.required("branch")
+        _may_push(call, name)
+        repository, found = call.project.repository, _commit(call, call.args["sha"])
+        branch, dry = repository.branches.get(name), call.truth("dry_run")
+        if branch is None:
+            raise not_found("Branch")
+        tree = dict(repository.commits[branch.head].tree)
+        if code := repository.take_back(found, tree):
+            raise ApiError(400, {"message": _NO_REVERT, "error_code": code, **({"dry_run": "error"} if dry else {})})
+        if dry:
+            return Answer({"dry_run": "success"})
+        message = f'Revert "{found.title}"\n\nThis reverts commit {found.sha}'
+        user = call.token.user
+        made = repository.commit(name, tree, message, user.name, f"{user.username}@noreply.gitlab.local", now())
+        self._engine.start(call.project, name, made.sha, user)
+        return Answer(entities.commit(made, call.project.path, call.base), 201)
+
+    def create_branch(self, call: Call) -> Answer:
+        call.changes()
+        name, ref = call.required("branch", "ref")
+        repository, start = call.project.repository, call.project.repository.resolve(ref)
+        if name in repository.branches:
+            raise refused("Branch already exists")
+        if not _REF.fullmatch(name):
+            raise refused("Branch name is invalid")
+        if start is None:
+            raise refused(f"Failed to create branch '{name}': invalid reference name '{ref}'")
+        made = repository.branches[name] = Branch(name, start.sha)
+        return Answer(_branch(call, made), 201)
 
     def create_merge_request(self, call: Call) -> Answer:
         call.changes()
@@ -175,6 +207,21 @@ class Writing:
         self._hooks.merge_request(made)
         return Answer(entities.merge_request(made, call.base), 201)
 
+    def update_merge_request(self, call: Call) -> Answer:
+        """Closes or opens it again, or words it anew. One that is closed already stays so, and nobody says so."""
+        call.changes()
+        found, event = _merge_request(call), call.choice("state_event", ("close", "reopen"))
+        if not event and not {"title", "description"} & {*call.body, *call.query}:
+            raise invalid_parameters(
+                "title, description, state_event are missing, at least one parameter must be provided"
+            )
+        found.title, found.description = call.text("title", found.title), call.text("description", found.description)
+        state = {"close": "closed", "reopen": "opened"}.get(event, found.state)
+        if state != found.state:
+            found.state = state
+            self._hooks.merge_request(found, event)
+        return Answer(entities.merge_request(found, call.base))
+
     def delete_branch(self, call: Call) -> Answer:
         call.changes()
         found = call.project.repository.branches.get(call.args["branch"])
@@ -190,6 +237,19 @@ def _branch(call: Call, found: Branch) -> dict[str, Any]:
     repository = call.project.repository
     head = repository.commits[found.head]
     return entities.branch(found, head, call.project.path, call.base, default=found.name == repository.default_branch)
+
+
+def _merge_request(call: Call) -> MergeRequest:
+    found = next((each for each in call.project.merge_requests if str(each.iid) == call.args["iid"]), None)
+    if found is None:
+        raise not_found()
+    return found
+
+
+def _stats(call: Call, found: Commit) -> dict[str, int]:
+    changed = call.project.repository.changes(found)
+    added, removed = (sum(_count(each["diff"], sign) for each in changed) for sign in "+-")
+    return {"additions": added, "deletions": removed, "total": added + removed}
 
 
 def _commit(call: Call, ref: str) -> Commit:
@@ -226,12 +286,12 @@ def _start(call: Call, name: str) -> Commit:
 def _may_push(call: Call, name: str) -> None:
     known = call.project.repository.branches.get(name)
     if known and known.protected and not known.developers_can_push and call.role < MAINTAINER:
-        raise ApiError(403, {"message": "403 Forbidden"})
+        raise forbidden("You are not allowed to push into this branch")
 
 
 def _apply(call: Call, action: dict[str, Any], tree: Tree, start: Commit) -> None:
     kind, path = action.get("action"), action.get("file_path")
-    if kind not in ("create", "delete", "move", "update", "chmod"):
+    if kind not in ("create", "delete", "update"):
         raise invalid_parameters("actions[0][action] does not have a valid value")
     if not isinstance(path, str) or not path:
         raise refused("You must provide a file path")

@@ -40,8 +40,8 @@ class Call:
 
     def text(self, name: str, default: str = "") -> str:
         """A parameter of the query or the body."""
-        value = self.query.get(name, [self.body.get(name, default)])[0]
-        return value if isinstance(value, str) else str(value)
+        value = self.query.get(name, [self.body.get(name)])[0]
+        return default if value is None else value if isinstance(value, str) else str(value)
 
     def number(self, name: str, default: int) -> int:
         value = self.text(name, str(default))

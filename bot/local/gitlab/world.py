@@ -146,9 +146,15 @@ def seed(engine: Engine) -> dict[str, Project]:
         project = Project(number, f"shop/{name}", STEPS, Repository())
         for change in _history(name):
             _apply(engine, project, change)
-        project.repository.branches["main"].protected = True
+        protect(project)
         projects[project.path] = project
     return projects
+
+
+def protect(project: Project) -> None:
+    """main takes no push from a Developer, but a merge: who may merge may run its jobs."""
+    main = project.repository.branches["main"]
+    main.protected = main.developers_can_merge = True
 
 
 def _apply(engine: Engine, project: Project, change: _Change) -> None:
