@@ -22,7 +22,7 @@ from bot.tools.kubernetes_writes import write_tools
 from bot.tools.mcp_file import McpServer
 from bot.tools.mcp_session import McpSession
 from bot.tools.mcp_tools import McpRead, McpWrite, listed_schemas, tools_of, unique
-from bot.tools.objectives import error_budget_tool
+from bot.tools.objectives import Watch, error_budget_tool
 from bot.tools.objectives_file import Objective
 from bot.tools.prometheus import prometheus_tools
 from bot.tools.prometheus_api import open_prometheus
@@ -183,7 +183,8 @@ def build_tools(
             abort_tool(jenkins, environment),
         )
     if clients.gitlab is not None:
-        tools += gitlab_writes(clients.gitlab, environment)
+        watch = Watch(clients.prometheus, objectives) if clients.prometheus is not None and objectives else None
+        tools += gitlab_writes(clients.gitlab, environment, watch)
     if clients.prometheus is not None:
         tools += prometheus_tools(clients.prometheus, environment)
         tools += (error_budget_tool(clients.prometheus, objectives, environment),) if objectives else ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from bot.tools.gitlab_client import GitLabClient, project_path
@@ -35,6 +36,7 @@ class Job:
     pipeline: int
     reason: str = ""
     starts: bool = False
+    finished: str = ""
     archived: bool = False
 
     @property
@@ -207,6 +209,7 @@ def job_of(raw: Any, *, starts: bool = False) -> Job:
         pipeline=number_of(line, "id"),
         reason=text(raw.get("failure_reason")),
         starts=starts,
+        finished=text(raw.get("finished_at")),
         archived=raw.get("archived") is True,
     )
 
@@ -225,6 +228,15 @@ def deployment_of(raw: Any) -> Deployment:
         updated=text(raw.get("updated_at")),
         by=text((raw.get("user") or {}).get("name")),
     )
+
+
+def when(value: str) -> datetime | None:
+    """A time of GitLab's, None where there is none."""
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return found if found.tzinfo else None
 
 
 def text(value: Any) -> str:

@@ -22,8 +22,11 @@ from bot.tools.gitlab_look import (
     newest_of,
     own_id,
     target_of,
+    when,
 )
 from bot.tools.gitlab_write_arguments import KEY
+from bot.tools.objectives import Watch
+from bot.tools.objectives_file import LONGEST_WATCH
 from bot.tools.observed import moved_since
 from bot.tools.rest import Missing
 from bot.tools.spec import Arguments, WriteTool
@@ -80,14 +83,14 @@ class Seen:
         }
 
 
-def play_tool(client: GitLabClient, environment: Environment) -> WriteTool:
-    """The tool for one GitLab."""
+def play_tool(client: GitLabClient, environment: Environment, watch: Watch | None = None) -> WriteTool:
+    """The tool for one GitLab. `watch` looks how a deployment does once its job has ended."""
 
     def about(arguments: Arguments) -> Target:
         return target_of(arguments["project"], environment, arguments["environment"])
 
     async def preview(arguments: Arguments) -> Preview:
-        return _preview(await plan(client, arguments), arguments)
+        return _preview(await plan(client, arguments), arguments, watch)
 
     async def execute(action: Action, key: str) -> str:
         return await _execute(client, action, key)
@@ -96,7 +99,7 @@ def play_tool(client: GitLabClient, environment: Environment) -> WriteTool:
         return await _arrived(client, action, key)
 
     async def probe(action: Action) -> Probe:
-        return await _probe(client, action)
+        return await _probe(client, action, watch)
 
     return WriteTool(
         "gitlab_play_job",
@@ -109,7 +112,7 @@ def play_tool(client: GitLabClient, environment: Environment) -> WriteTool:
         execute,
         arrived,
         probe,
-        PROBE_SECONDS,
+        PROBE_SECONDS + (LONGEST_WATCH if watch else 0),
     )
 
 
@@ -155,17 +158,35 @@ async def _check_again(client: GitLabClient, project: str, job: Job, variables: 
         raise ToolError(f"{job.name} ({job.id}) was run again already, as job {last.id}, which is {last.status}.")
 
 
-def _preview(seen: Seen, arguments: Arguments) -> Preview:
+def _preview(seen: Seen, arguments: Arguments, watch: Watch | None) -> Preview:
     job = seen.job
     lines = [f"POST {seen.call}", *(f"+ {name}={value}" for name, value in arguments["variables"].items())]
     if not seen.again:
         lines.append(f"+ {KEY}=<the id of this execution>, where the project lets this agent set variables")
     lines += [f"# {job.name} of stage {job.stage}, pipeline {job.pipeline} of {job.ref}: {job.status}"]
     lines += _notes(seen)
+    if seen.environment and not seen.again:
+        watched = watch.words(seen.project) if watch else ""
+        lines.append(f"# {watched or 'nobody watches how it does afterwards: no objective is set for this project'}")
     undo, why = _undo(seen)
-    return Preview(
-        observed=seen.observed, diff="\n".join(lines), touches=1, undo=undo, facts={"no_undo": why} if why else {}
-    )
+    facts = _release(seen) | ({"no_undo": why} if why else {})
+    return Preview(observed=seen.observed, diff="\n".join(lines), touches=1, undo=undo, facts=facts)
+
+
+def _release(seen: Seen) -> dict[str, Any]:
+    """What policy may know of a deployment; nothing where it is none."""
+    if not seen.environment:
+        return {}
+    return {
+        "commit": seen.job.sha,
+        "canary": is_canary(seen.environment),
+        "deployed_before": seen.job.status == "success",
+    }
+
+
+def is_canary(environment: str) -> bool:
+    """Whether an environment of GitLab is a canary's: its name says so, as in production/canary."""
+    return "canary" in environment.lower()
 
 
 def _notes(seen: Seen) -> list[str]:
@@ -296,8 +317,8 @@ async def _variables(client: GitLabClient, project: str, job: int) -> dict[str, 
     }
 
 
-async def _probe(client: GitLabClient, action: Action) -> Probe:
-    """The job to its end, and of a deployment that the environment has it."""
+async def _probe(client: GitLabClient, action: Action, watch: Watch | None) -> Probe:
+    """The job to its end; of a deployment that the environment has it, and then how it does for as long as it is watched."""
     project, number, environment = (action.arguments[name] for name in ("project", "job", "environment"))
     again = action.observed["job"].rpartition(" ")[2] in _ENDED
     job = await (_fresh(client, action) if again else _job(client, project, number))
@@ -312,4 +333,9 @@ async def _probe(client: GitLabClient, action: Action) -> Probe:
     own = next((each for each in made if each.job == job.id), None)
     there = own is not None and own.status == "success"
     detail = f"{job.sha[:12]} is {'deployed' if there else own.status if own else 'not deployed'}"
-    return Probe((started, ended, Check(f"{environment} has it", passed=there, detail=detail)))
+    checks = (started, ended, Check(f"{environment} has it", passed=there, detail=detail))
+    finished = when(job.finished)
+    if watch is None or again or not there or finished is None:
+        return Probe(checks)
+    seen = await watch.probe(project, finished, canary=is_canary(environment))
+    return Probe((*checks, *seen.checks), settled=seen.settled)

@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
@@ -82,6 +83,29 @@ async def error_budget(client: RestClient, objective: Objective) -> dict[str, An
     }
 
 
+@dataclass(frozen=True)
+class Watch:
+    """Watches releases by the objectives of their projects."""
+
+    client: RestClient
+    objectives: Sequence[Objective]
+
+    def words(self, project: str) -> str:
+        """How a release of a project is watched, empty where it is not."""
+        one = self._of(project)
+        if one is None:
+            return ""
+        return f"it is watched for {_length(one.watch_s)}: {one.service} may fail at most {one.worse_by} points more"
+
+    async def probe(self, project: str, finished: datetime, *, canary: bool) -> Probe:
+        """How a release does; no check where no objective is set for its project."""
+        one = self._of(project)
+        return Probe(()) if one is None else await watch(self.client, one, finished, canary=canary)
+
+    def _of(self, project: str) -> Objective | None:
+        return next((one for one in self.objectives if one.project == project), None)
+
+
 async def watch(client: RestClient, objective: Objective, finished: datetime, *, canary: bool) -> Probe:
     """How a release does that was finished at that moment. Settled once it is watched long enough, or is surely worse.
 
@@ -142,6 +166,10 @@ async def ratio(client: RestClient, query: str, window_s: int, at: float | None 
             f"An objective's query gives {float(value):.3g}: the failed share of requests is between 0 and 1."
         )
     return value
+
+
+def _length(seconds_: int) -> str:
+    return f"{seconds_ // 60} min" if seconds_ % 60 == 0 else f"{seconds_} s"
 
 
 def _percent(value: Decimal | None) -> str:
