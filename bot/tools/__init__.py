@@ -10,6 +10,7 @@ from typing import Any
 
 from bot.tools.alertmanager import alertmanager_tools, open_alertmanager
 from bot.tools.gitlab_client import GitLabClient
+from bot.tools.gitlab_reads import read_tools as gitlab_reads
 from bot.tools.gitlab_writes import gitlab_writes
 from bot.tools.jenkins_abort import abort_tool
 from bot.tools.jenkins_client import JenkinsClient
@@ -49,6 +50,9 @@ TOOL_NAMES: tuple[str, ...] = (
     "jenkins_build",
     "jenkins_trigger",
     "jenkins_abort",
+    "gitlab_pipelines",
+    "gitlab_pipeline",
+    "gitlab_compare",
     "gitlab_retry_pipeline",
     "gitlab_cancel_pipeline",
     "gitlab_play_job",
@@ -184,6 +188,7 @@ def build_tools(
         )
     if clients.gitlab is not None:
         watch = Watch(clients.prometheus, objectives) if clients.prometheus is not None and objectives else None
+        tools += gitlab_reads(clients.gitlab, environment)
         tools += gitlab_writes(clients.gitlab, environment, watch)
     if clients.prometheus is not None:
         tools += prometheus_tools(clients.prometheus, environment)

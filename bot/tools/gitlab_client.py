@@ -26,6 +26,10 @@ _FORBIDDEN = re.compile(r"^403 Forbidden\s*-?\s*")
 _MOVED = (301, 302, 307, 308)
 
 
+class Forbidden(ToolError):
+    """The token is good and its role, or the project, does not allow it."""
+
+
 @dataclass(frozen=True)
 class Pages:
     """A list as far as it was read. `complete`: there was no more of it."""
@@ -147,7 +151,7 @@ class GitLabClient:
             case 401:
                 raise ToolError(_unauthorized(reply))
             case 403:
-                raise ToolError(f"GitLab does not let this agent {doing} (403): {_forbidden(reply)}.")
+                raise Forbidden(f"GitLab does not let this agent {doing} (403): {_forbidden(reply)}.")
             case 503:
                 raise ToolError(f"GitLab is not ready, or in maintenance: it did not {doing}.", retryable=True)
             case status if status in _MOVED:

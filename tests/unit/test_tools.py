@@ -70,6 +70,9 @@ GOOD: dict[str, dict[str, Any]] = {
     "jenkins_build": {"job": "shop/checkout/feature%2Ftaxes", "number": 4},
     "jenkins_trigger": {"job": "shop/deploy", "parameters": {"TARGET": "staging"}, "rebuild": 3},
     "jenkins_abort": {"job": "shop/deploy", "build": 4},
+    "gitlab_pipelines": {"project": "shop/checkout", "ref": "main"},
+    "gitlab_pipeline": {"project": "acme/shop/checkout", "pipeline": 4101},
+    "gitlab_compare": {"project": "shop/checkout", "from": "v1.2.0", "to": "main"},
     "gitlab_retry_pipeline": {"project": "shop/checkout", "pipeline": 4107},
     "gitlab_cancel_pipeline": {"project": "shop/checkout", "pipeline": 4107},
     "gitlab_play_job": {"project": "shop/checkout", "job": 90041, "environment": "production", "variables": {"WAVE": "1"}},
@@ -93,6 +96,7 @@ def test_the_tools_are_those_of_the_contract() -> None:
     assert {name for name, tool in ALL.items() if tool.effect is Effect.READ} == {
         "kubernetes_get", "kubernetes_list", "kubernetes_events", "kubernetes_logs", "kubernetes_rollout_history",
         "jenkins_builds", "jenkins_build",
+        "gitlab_pipelines", "gitlab_pipeline", "gitlab_compare",
         "incident_history", "incident_list", "runbook_find",
         "prometheus_query", "prometheus_query_range", "prometheus_alerts", "prometheus_error_budget",
     }  # fmt: skip

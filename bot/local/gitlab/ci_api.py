@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from bot.local.gitlab import entities
 from bot.local.gitlab.engine import Engine
-from bot.local.gitlab.errors import forbidden, invalid_parameters, not_found, refused
+from bot.local.gitlab.errors import bad_request, forbidden, invalid_parameters, not_found, refused
 from bot.local.gitlab.model import DONE, STATUSES, Job, Pipeline
 from bot.local.gitlab.request import Answer, Call, keyset, paged
 
@@ -71,9 +71,9 @@ class CiApi:
         )
 
     def bridges(self, call: Call) -> Answer:
-        """The jobs that start other pipelines: there are none here."""
-        self._pipeline(call)
-        return paged(call, [])
+        """The jobs that start other pipelines."""
+        line = self._pipeline(call)
+        return paged(call, [entities.bridge(line, each, call.base) for each in line.bridges])
 
     def retry(self, call: Call) -> Answer:
         call.changes()
@@ -89,6 +89,9 @@ class CiApi:
 
     def test_report(self, call: Call) -> Answer:
         return Answer(entities.test_report(self._pipeline(call)))
+
+    def test_report_summary(self, call: Call) -> Answer:
+        return Answer(entities.test_report_summary(self._pipeline(call)))
 
     def jobs(self, call: Call) -> Answer:
         found = self._scoped(call, call.project.jobs())
@@ -134,11 +137,17 @@ class CiApi:
             found = [each for each in found if each.environment == environment]
         if status := call.choice("status", _DEPLOYED):
             found = [each for each in found if each.status == status]
-        order = call.choice("order_by", ("id", "iid", "created_at", "updated_at", "ref"), "id")
+        order = call.choice("order_by", ("id", "iid", "created_at", "updated_at", "finished_at", "ref"), "id")
         if since := call.text("updated_after"):
             if order != "updated_at":
                 raise refused("Both `updated_at` filter and `updated_at` sorting must be specified")
             found = [each for each in found if each.updated_at >= _moment(since)]
+        ended = call.text("finished_after")
+        if bool(ended) != (order == "finished_at"):
+            raise bad_request("`finished_at` filter and `finished_at` sorting must be paired")
+        if ended and call.text("status") != "success":
+            raise bad_request("`finished_at` filter must be combined with `success` status filter.")
+        found = [each for each in found if not ended or (each.finished_at and each.finished_at >= _moment(ended))]
         found.sort(key=lambda each: getattr(each, order), reverse=call.choice("sort", ("asc", "desc"), "asc") == "desc")
         return paged(call, [entities.deployment(each, call.base) for each in found])
 
@@ -166,7 +175,7 @@ def _moment(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise invalid_parameters("updated_after is invalid") from None
+        raise invalid_parameters("the date is invalid") from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 

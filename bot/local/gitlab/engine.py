@@ -57,8 +57,9 @@ class Engine:
         pipeline, moment = self._created(project, ref, sha, user, "push", at), at + timedelta(seconds=3)
         pipeline.started_at = moment
         for stage in _stages(project):
+            over = _failed(pipeline)  # a stage's jobs do not wait for one another
             for job in (job for job in pipeline.latest if job.step.stage == stage):
-                if _failed(pipeline):
+                if over:
                     job.status = "skipped"
                 elif job.step.manual:
                     job.status = "created" if job.step.needs else "manual"

@@ -7,7 +7,7 @@ import hashlib
 import re
 from typing import Any
 
-from bot.local.gitlab.model import Deployment, Job, MergeRequest, Pipeline, Project, Token, User, stamp
+from bot.local.gitlab.model import Bridge, Deployment, Job, MergeRequest, Pipeline, Project, Token, User, stamp
 from bot.local.gitlab.repository import NOBODY, Branch, Commit, blob_id
 
 Entity = dict[str, Any]
@@ -24,6 +24,12 @@ def user(person: User, base: str) -> Entity:
         "avatar_url": None,
         "web_url": f"{base}/{person.username}",
     }
+
+
+def own_user(person: User, base: str) -> Entity:
+    """Of who asks for himself more is shown, and `is_admin` to administrators."""
+    found = {**user(person, base), "bot": person.bot, "email": f"{person.username}@acme.dev"}
+    return {**found, "is_admin": True} if person.administrator else found
 
 
 def project(found: Project, base: str) -> Entity:
@@ -54,7 +60,7 @@ def token(found: Token) -> Entity:
         "user_id": found.user.id,
         "last_used_at": None,
         "active": not (found.revoked or found.expired),
-        "expires_at": "2027-06-30",
+        "expires_at": found.expires_on or None,
         "last_used_ips": [],
     }
 
@@ -135,7 +141,7 @@ def whole_pipeline(found: Pipeline, base: str) -> Entity:
         **pipeline(found, base),
         "before_sha": head.parents[0] if head.parents else NOBODY,
         "tag": False,
-        "yaml_errors": None,
+        "yaml_errors": found.yaml_errors,
         "user": user(found.user, base),
         "started_at": stamp(found.started_at),
         "finished_at": stamp(found.finished_at),
@@ -181,13 +187,62 @@ def job(found: Job, base: str) -> Entity:
         "web_url": f"{base}/{line.project.path}/-/jobs/{found.id}",
         "project": {"ci_job_token_scope_enabled": False},
         "artifacts": _artifacts(found),
-        "runner": None if started is None else {"id": 3, "description": "linux-3", "active": True, "is_shared": True},
+        "runner": None if started is None else _RUNNER,
         "runner_manager": None,
         "artifacts_expire_at": None,
         "archived": False,
         "tag_list": [],
     }
     return {**entity, "failure_reason": found.failure_reason} if found.status == "failed" else entity
+
+
+_RUNNER = {
+    "id": 3,
+    "description": "linux-3",
+    "ip_address": None,
+    "active": True,
+    "paused": False,
+    "is_shared": True,
+    "runner_type": "instance_type",
+    "name": "gitlab-runner",
+    "online": True,
+    "status": "online",
+}
+
+
+def bridge(line: Pipeline, found: Bridge, base: str) -> Entity:
+    """A job that starts a pipeline elsewhere, with that one as it is listed."""
+    below = {
+        "id": found.downstream,
+        "iid": 1,
+        "project_id": 99,
+        "sha": line.sha,
+        "ref": line.ref,
+        "status": found.status,
+        "source": "pipeline",
+        "created_at": stamp(line.created_at),
+        "updated_at": stamp(line.updated_at),
+        "web_url": f"{base}/{found.project}/-/pipelines/{found.downstream}",
+    }
+    return {
+        "id": found.id,
+        "status": found.status,
+        "stage": found.stage,
+        "name": found.name,
+        "ref": line.ref,
+        "tag": False,
+        "allow_failure": False,
+        "created_at": stamp(line.created_at),
+        "started_at": stamp(line.started_at),
+        "finished_at": stamp(line.finished_at),
+        "erased_at": None,
+        "duration": 1.0,
+        "queued_duration": 0.2,
+        "user": user(line.user, base),
+        "pipeline": pipeline(line, base),
+        "web_url": f"{base}/{line.project.path}/-/jobs/{found.id}",
+        "downstream_pipeline": below if found.downstream else None,
+    }
 
 
 def _artifacts(found: Job) -> list[Entity]:
@@ -268,6 +323,22 @@ def test_report(found: Pipeline) -> Entity:
     suites = [_suite(each) for each in found.latest if each.trace and each.outcome.tests]
     keys = ("total_count", "success_count", "failed_count", "skipped_count", "error_count", "total_time")
     return {**{key: sum(suite[key] for suite in suites) for key in keys}, "test_suites": suites}
+
+
+def test_report_summary(found: Pipeline) -> Entity:
+    """The same without the cases, and with the jobs' ids."""
+    report = test_report(found)
+    words = {"time": "total_time", "count": "total_count", "success": "success_count", "failed": "failed_count",
+             "skipped": "skipped_count", "error": "error_count"}  # fmt: skip
+    total = {name: report[key] for name, key in words.items()} | {"suite_error": None}
+    jobs = {each.name: each.id for each in found.latest}
+    return {
+        "total": total,
+        "test_suites": [
+            {**{key: value for key, value in suite.items() if key != "test_cases"}, "build_ids": [jobs[suite["name"]]]}
+            for suite in report["test_suites"]
+        ],
+    }
 
 
 def _suite(found: Job) -> Entity:

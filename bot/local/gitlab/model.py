@@ -37,6 +37,7 @@ class User:
     username: str
     name: str
     bot: bool = False
+    administrator: bool = False
 
 
 @dataclass
@@ -50,6 +51,7 @@ class Token:
     name: str = "agent"
     revoked: bool = False
     expired: bool = False
+    expires_on: str = "2027-06-30"
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,18 @@ class Job:
         return self.step.name
 
 
+@dataclass(frozen=True)
+class Bridge:
+    """A job that only starts a pipeline of another project; `downstream` is that one's id, 0 where it could not be started."""
+
+    id: int
+    name: str
+    stage: str
+    status: str
+    project: str
+    downstream: int
+
+
 @dataclass
 class Pipeline:
     """A pipeline and all its jobs, the retried ones too."""
@@ -133,6 +147,8 @@ class Pipeline:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     jobs: list[Job] = field(default_factory=list)
+    bridges: list[Bridge] = field(default_factory=list)
+    yaml_errors: str | None = None
 
     @property
     def latest(self) -> list[Job]:
@@ -155,6 +171,11 @@ class Deployment:
     job: Job | None = None
     external_status: str = ""
     updated_at: datetime = field(default_factory=now)
+
+    @property
+    def finished_at(self) -> datetime | None:
+        """When it was over; GitLab keeps it of each deployment, and shows its job's only."""
+        return self.updated_at if self.job is None else self.job.finished_at
 
     @property
     def status(self) -> str:
@@ -214,6 +235,7 @@ class Project:
     forward_only: bool = True
     rollback_by_retry: bool = True
     troubles: dict[str, list[Outcome]] = field(default_factory=dict)
+    compare_overflows: bool = False
 
     @property
     def name(self) -> str:

@@ -46,7 +46,11 @@ def branch(call: Call) -> Answer:
 
 def commits(call: Call) -> Answer:
     ref = call.text("ref_name", call.project.repository.default_branch)
-    found = call.project.repository.ancestors(_commit(call, ref).sha)
+    old, within, new = ref.partition("..")  # a revision range, as the documentation allows
+    if within:
+        found = call.project.repository.between(_commit(call, old).sha, _commit(call, new).sha)[::-1]
+    else:
+        found = list(call.project.repository.ancestors(_commit(call, ref).sha))
     shown = [entities.commit(each, call.project.path, call.base) for each in found]
     return paged(call, shown, counted=False)
 
@@ -79,7 +83,7 @@ def compare(call: Call) -> Answer:
             "commit": found[-1] if found else None,
             "commits": found,
             "diffs": diffs(repository.commits[base].tree if base else {}, end.tree),
-            "compare_timeout": False,
+            "compare_timeout": call.project.compare_overflows,
             "compare_same_ref": start.sha == end.sha,
             "web_url": f"{call.base}/{call.project.path}/-/compare/{start.sha}...{end.sha}",
         }

@@ -144,7 +144,7 @@ class Server:
         if parts == ["version"]:
             return Answer(VERSION)
         if parts == ["user"]:
-            return Answer(entities.user(token.user, self.base))
+            return Answer(entities.own_user(token.user, self.base))
         if parts[0] != "projects" or len(parts) < 2:
             raise no_route()
         return self._of_project(http, token, parts, body)
@@ -218,6 +218,7 @@ def _routes(ci: CiApi, writing: repo.Writing) -> tuple[tuple[str, str, Handler],
         ("GET", "pipelines/:pipeline_id/jobs", ci.pipeline_jobs),
         ("GET", "pipelines/:pipeline_id/bridges", ci.bridges),
         ("GET", "pipelines/:pipeline_id/test_report", ci.test_report),
+        ("GET", "pipelines/:pipeline_id/test_report_summary", ci.test_report_summary),
         ("POST", "pipelines/:pipeline_id/retry", ci.retry),
         ("POST", "pipelines/:pipeline_id/cancel", ci.cancel),
         ("GET", "jobs", ci.jobs),
