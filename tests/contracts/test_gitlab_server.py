@@ -2,64 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import pytest
 
-from bot.local.gitlab import GitLab, Job, Pipeline, world
+from bot.local.gitlab import world
 from bot.local.gitlab.model import DEVELOPER, MAINTAINER, REPORTER
+from tests.contracts.gitlab_desk import CHECKOUT, ORDERS, Desk, job, newest, open_desk, waiting
 
-CHECKOUT, ORDERS = "/projects/shop%2Fcheckout", "/projects/shop%2Forders"
-MINE = "query($project: ID!, $job: JobID!) { project(fullPath: $project) { job(id: $job) { manualVariables { nodes { key value } } } } }"  # noqa: E501
-
-
-class Desk:
-    """A GitLab and a client that sends what it is told to."""
-
-    def __init__(self, gitlab: GitLab, http: aiohttp.ClientSession) -> None:
-        self.gitlab, self.http = gitlab, http
-
-    async def ask(
-        self, method: str, path: str, *, token: str | None = None, headers: dict[str, str] | None = None, **more: Any
-    ) -> tuple[int, Any, dict[str, str]]:
-        given = self.gitlab.token if token is None else token
-        sent = {"PRIVATE-TOKEN": given} if given else {}
-        url = path if path.startswith("http") else f"{self.gitlab.url}/api/v4{path}"
-        async with self.http.request(method, url, headers=sent | (headers or {}), **more) as answer:
-            text = await answer.text()
-            body = json.loads(text) if answer.content_type == "application/json" and text else text
-            return answer.status, body, {name.lower(): value for name, value in answer.headers.items()}
-
-    async def get(self, path: str) -> Any:
-        status, body, _ = await self.ask("GET", path)
-        assert status == 200, body
-        return body
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
-            await self.gitlab.until(holds)
-
-    async def over(self, line: Pipeline) -> Pipeline:
-        async with asyncio.timeout(10):
-            return await self.gitlab.finished(line)
+MINE = (
+    "query($project: ID!, $job: JobID!) { project(fullPath: $project) { job(id: $job) "
+    "{ manualVariables { nodes { key value } } } } }"
+)
 
 
 @pytest.fixture
 async def desk() -> AsyncIterator[Desk]:
-    async with GitLab(speed=40) as gitlab, aiohttp.ClientSession() as http:
-        yield Desk(gitlab, http)
-
-
-def job(line: Pipeline, name: str) -> Job:
-    return next(each for each in line.latest if each.name == name)
-
-
-def newest(desk: Desk) -> Pipeline:
-    return list(desk.gitlab.projects["shop/checkout"].pipelines.values())[-1]
+    async with open_desk() as made:
+        yield made
 
 
 # --- who asks
@@ -279,12 +241,6 @@ async def test_a_cancel_ends_what_runs_and_says_nothing_of_what_is_over(desk: De
 
 
 # --- manual jobs
-
-
-async def waiting(desk: Desk) -> Pipeline:
-    line = await desk.over(desk.gitlab.release_small())
-    assert line.status == "manual"
-    return line
 
 
 async def test_a_blocking_manual_job_is_played_with_variables_and_what_needs_it_waits_after_it(desk: Desk) -> None:
