@@ -56,6 +56,7 @@ TOOL_NAMES: tuple[str, ...] = (
     "gitlab_retry_pipeline",
     "gitlab_cancel_pipeline",
     "gitlab_play_job",
+    "gitlab_open_merge_request",
     "incident_history",
     "incident_list",
     "runbook_find",

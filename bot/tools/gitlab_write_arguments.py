@@ -21,6 +21,7 @@ _BRANCH = re.compile(r"(?!.*(\.\.|//|@\{))(?![-/.])[^\x00-\x20\x7f~^:?*\[\\]{1,2
 _ENVIRONMENT = re.compile(r"(?!/)[A-Za-z0-9 _${}/.-]{0,255}(?<!/)")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 _SHA = re.compile(r"([0-9a-f]{7,64})?")
+_MASK = re.compile(r"\[secret:[a-z-]{1,40}:[0-9a-f]{4}\]")
 _QUICK = re.compile(r"^\s*/[a-z]", re.MULTILINE | re.IGNORECASE)
 
 
@@ -68,6 +69,8 @@ def unseen(text: str) -> str:
 
 
 def _plain(text: str) -> str:
+    if _MASK.search(text):
+        raise ValueError("holds a mask that stands for a secret, which is not what the file has")
     if found := unseen(text):
         raise ValueError(f"holds a character that nobody sees on a card ({found})")
     return text

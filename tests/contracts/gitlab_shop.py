@@ -9,10 +9,8 @@ from typing import Any
 
 from bot.config import load
 from bot.local.gitlab import Asked, GitLab, Job, Pipeline, Project
-from bot.tools.gitlab_cancel import cancel_tool
 from bot.tools.gitlab_client import GitLabClient
-from bot.tools.gitlab_play import play_tool
-from bot.tools.gitlab_retry import retry_tool
+from bot.tools.gitlab_writes import gitlab_writes
 from bot.tools.rest import Limits
 from domain.actions import Action
 from tests.contracts.tool_driver import Driver
@@ -32,8 +30,7 @@ class Shop(Driver):
     def use(self, environments: str) -> None:
         """The tools under another AGENT_ENVIRONMENTS."""
         environment = load({"AGENT_ENVIRONMENTS": environments}, env_file=None).environment
-        made = [make(self.client, environment) for make in (retry_tool, cancel_tool, play_tool)]
-        self.tools = {tool.name: tool for tool in made}
+        self.tools = {tool.name: tool for tool in gitlab_writes(self.client, environment)}
 
     @property
     def project(self) -> Project:

@@ -55,6 +55,18 @@ TOOLS = (
         Effect.WRITE,
         schema(project=_STRING, job=_INTEGER, environment=_STRING, variables={"type": "object"}),
     ),
+    ToolSchema(
+        "gitlab_open_merge_request",
+        Effect.WRITE,
+        schema(
+            project=_STRING,
+            target_branch=_STRING,
+            title=_STRING,
+            description=_STRING,
+            revert=_STRING,
+            edits={"type": "array", "items": schema(path=_STRING, old=_STRING, new=_STRING)},
+        ),
+    ),
     ToolSchema("prometheus_query", Effect.READ, schema(query=_STRING, at=_STRING)),
     ToolSchema(
         "alertmanager_silence",
