@@ -30,7 +30,7 @@ class Shop(Driver):
     def use(self, environments: str) -> None:
         """The tools under another AGENT_ENVIRONMENTS."""
         environment = load({"AGENT_ENVIRONMENTS": environments}, env_file=None).environment
-        self.tools = {tool.name: tool for tool in gitlab_writes(self.client, environment)}
+        self.tools = {tool.name: tool for tool in gitlab_writes(self.client, environment, None)}
 
     @property
     def project(self) -> Project:
