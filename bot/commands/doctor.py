@@ -55,6 +55,7 @@ async def _answers(settings: Settings) -> AsyncIterator[Answer]:
     yield await reach.prometheus(settings)
     yield await reach.alertmanager(settings)
     yield await reach.jenkins(settings)
+    yield await reach.gitlab(settings)
     yield await reach.traces(settings)
 
 

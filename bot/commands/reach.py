@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from bot.config import Settings
+from bot.tools import gitlab_access
 from bot.tools.alertmanager import open_alertmanager
+from bot.tools.gitlab_client import PAGE, GitLabClient
 from bot.tools.jenkins_access import Access, access
 from bot.tools.jenkins_client import JenkinsClient
 from bot.tools.prometheus_alerts import alerts
@@ -12,6 +16,9 @@ from bot.tools.prometheus_series import clean
 from bot.tools.rest import RestClient
 from domain.errors import AgentError
 from handlers.checkup import Answer
+
+SOON_DAYS = 14
+"""How long before a token's end it is time for another one."""
 
 
 async def traces(settings: Settings) -> Answer:
@@ -113,4 +120,45 @@ def _wrong_with(seen: Access, user: str) -> tuple[str, str]:
         return f"{seen.user} is an administrator: its token can run any script on Jenkins", fix
     if not seen.visible:
         return f"{seen.user} sees no job", "grant it Job/Read where it shall look"
+    return "", ""
+
+
+async def gitlab(settings: Settings) -> Answer:
+    """Whether it answers, its version, whose the token is, how long it lasts, and what it may do too little or too much."""
+    if not settings.gitlab_url:
+        return Answer(
+            "gitlab", ok=True, sentence="not set up (GITLAB_URL is not set): no pipelines are read or changed"
+        )
+    try:
+        client = GitLabClient(settings.gitlab_url, settings.gitlab_token.get_secret_value())
+    except AgentError as error:
+        return Answer("gitlab", ok=False, sentence=str(error), fix="check GITLAB_URL")
+    try:
+        seen = await gitlab_access.access(client)
+    except AgentError as error:
+        return Answer("gitlab", ok=False, sentence=str(error), fix="check GITLAB_URL and GITLAB_TOKEN")
+    finally:
+        await client.close()
+    left = (seen.expires - datetime.now(UTC).date()).days if seen.expires else None
+    wrong, fix = _wrong_with_token(seen, left)
+    if wrong:
+        return Answer("gitlab", ok=False, sentence=wrong, fix=fix)
+    may = "it may look and change" if seen.may_change else "it may look only (the scope read_api)"
+    lasts = f"the token lasts until {seen.expires}" if seen.expires else "the token does not expire"
+    many = f"{seen.projects} projects" if seen.projects < PAGE else f"{PAGE} projects or more"
+    return Answer("gitlab", ok=True, sentence=f"GitLab {seen.version} as {seen.user}: member of {many}, {may}; {lasts}")
+
+
+def _wrong_with_token(seen: gitlab_access.Access, left: int | None) -> tuple[str, str]:
+    """What is wrong, the gravest first. `left` is how many days the token still lasts."""
+    if not seen.may_look:
+        scopes = ", ".join(seen.scopes or ()) or "none"
+        return f"the token's scopes are {scopes}: it can read no pipeline", "make one with read_api, or api for changes"
+    if seen.too_much:
+        fix = "give the agent a project or group access token with api, of the role that docs/gitlab.md names"
+        return f"{seen.user}'s token has {' and '.join(seen.too_much)}, which no tool needs", fix
+    if not seen.projects:
+        return f"{seen.user} is a member of no project", "make it a member where it shall look"
+    if left is not None and left < SOON_DAYS:
+        return f"the token expires on {seen.expires}, in {left} days", "make a new one and set GITLAB_TOKEN to it"
     return "", ""

@@ -136,7 +136,7 @@ async def _since(
     """
     if report is None or not report["failing"] or not before:
         return
-    over = [each for each in before if each["status"] in (facts.GREEN, facts.FAILED)]
+    over = [each for each in before if each["status"] in (*facts.GREEN, facts.FAILED)]
     reds = 0
     while reds < min(len(over), MOST_BEFORE) and over[reds]["status"] == facts.FAILED:
         reds += 1

@@ -103,11 +103,12 @@ async def _listed(client: GitLabClient, project: str, ref: str, limit: int) -> t
     """The newest pipelines of a ref, and the newest green one where there is any."""
     path, doing = f"{project_path(project)}/pipelines", f"list the pipelines of {project}"
     newest = {"ref": ref, "order_by": "id", "sort": "desc"}
-    lines, green = await asyncio.gather(
+    lines, *green = await asyncio.gather(
         client.pages(path, newest, doing=doing, size=limit),
-        client.pages(path, {**newest, "status": facts.GREEN}, doing=doing, size=1),
+        *(client.pages(path, {**newest, "status": status}, doing=doing, size=1) for status in facts.GREEN),
     )
-    return facts.objects(lines.items), [facts.pipeline_facts(each) for each in facts.objects(green.items)]
+    found = [facts.pipeline_facts(each) for page in green for each in facts.objects(page.items)]
+    return facts.objects(lines.items), sorted(found, key=lambda each: -int(each["number"]))[:1]
 
 
 async def _commits(
@@ -138,7 +139,7 @@ async def _name_failed_tests(client: GitLabClient, project: str, lines: list[dic
     """
     failed = [each for each in lines if each["status"] == facts.FAILED][:MOST_REPORTS]
     commits = {each["sha"] for each in failed}
-    green = [each for each in lines if each["status"] == facts.GREEN and each["sha"] in commits][:MOST_REPORTS]
+    green = [each for each in lines if each["status"] in facts.GREEN and each["sha"] in commits][:MOST_REPORTS]
     reports = await asyncio.gather(
         *(test_report(client, project, each["number"], whole=each in failed) for each in (*failed, *green))
     )

@@ -11,7 +11,7 @@ import pytest
 from bot.analyzers.pipelines import flakes
 from bot.local.gitlab import Outcome, Pipeline, Project
 from bot.local.gitlab.model import REPORTER, Bridge, now
-from bot.local.gitlab.world import BROKEN_TAX, MARA, PRIYA, push
+from bot.local.gitlab.world import BROKEN_TAX, MARA, PRIYA, TAX, push
 from bot.tools import gitlab_compare, gitlab_fetch, gitlab_pipeline
 from domain.errors import ToolError
 from tests.contracts.gitlab_world import World, world
@@ -112,6 +112,19 @@ async def test_a_merge_brings_its_branchs_commits_in_with_the_pipeline_of_the_me
     assert came[merged.id] == ["On the side 0", "On the side 1", "Merge taxes"]
 
 
+async def test_a_pipeline_that_waits_for_a_person_is_green_as_far_as_it_went(shop: World) -> None:
+    pushed(shop, {"checkout/tax.py": BROKEN_TAX}, "Unknown regions pay no tax", minutes=9)
+    waits = pushed(shop, {"checkout/tax.py": TAX}, "And they do", minutes=6)
+    waits.status = "manual"
+    red = again(shop, waits, job="integration", outcome=flaked())
+    seen = await shop.read("gitlab_pipelines", project=CHECKOUT, failed_tests=True)
+    assert seen["last_green"]["number"] == waits.id
+    assert [each["result"] for each in seen["builds"][:3]] == ["FAILURE", "MANUAL", "FAILURE"]
+    assert flakes(seen)[RESERVED].passed_in == waits.id
+    assert seen["since_green"] == {"builds": 1, "commits": [], "complete": True}
+    assert red.id == seen["builds"][0]["number"]
+
+
 async def test_where_a_branch_was_never_green_it_is_said_so(shop: World) -> None:
     pushed(shop, {"checkout/tax.py": BROKEN_TAX}, "Unknown regions pay no tax", branch="taxes")
     seen = await shop.read("gitlab_pipelines", project=CHECKOUT, ref="taxes")
@@ -146,7 +159,7 @@ async def test_the_number_of_requests_is_bounded(shop: World) -> None:
     for n in range(40):
         pushed(shop, {"checkout/tax.py": BROKEN_TAX, "README.md": b"#" * n}, f"Try {n}", minutes=50 - n)
     await shop.read("gitlab_pipelines", project=CHECKOUT, limit=50, failed_tests=True)
-    assert len(shop.asked) == 4 + 10 + 8  # project, list, last green, commits; whole pipelines; reports
+    assert len(shop.asked) == 5 + 10 + 8  # project, list, last green twice, commits; whole pipelines; reports
     before = len(shop.asked)
     await shop.read("gitlab_pipeline", project=CHECKOUT)
     assert len(shop.asked) - before <= 18

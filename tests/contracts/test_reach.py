@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bot.commands import reach
-from bot.config import load
+from bot.config import Settings, load
+from bot.local.gitlab import GitLab, Token
+from bot.local.gitlab.world import AGENT
 from bot.local.jenkins import Jenkins
 from bot.local.jenkins.security import ADMINISTER
 from tests.otlp_receiver import receiving
@@ -91,3 +95,73 @@ async def test_a_jenkins_that_is_none_or_not_there_is_said_so() -> None:
     assert "cannot be reached" in (await reach.jenkins(load({"JENKINS_URL": "http://127.0.0.1:1"}, None))).sentence
     assert "is not an http or https URL" in (await reach.jenkins(load({"JENKINS_URL": "ci:8080"}, None))).sentence
     assert (await reach.jenkins(load({}, None))).ok
+
+
+def _agents(gitlab: GitLab) -> tuple[Token, Settings]:
+    return gitlab.tokens[gitlab.token], load({"GITLAB_URL": gitlab.url, "GITLAB_TOKEN": gitlab.token}, None)
+
+
+def _in(days: int) -> str:
+    return (datetime.now(UTC).date() + timedelta(days=days)).isoformat()
+
+
+async def test_gitlab_says_its_version_whose_the_token_is_and_how_long_it_lasts_and_is_asked_for_nothing_else() -> None:
+    async with GitLab() as gitlab:
+        token, settings = _agents(gitlab)
+        token.expires_on = _in(90)
+        seen = await reach.gitlab(settings)
+        many = len(gitlab.projects)
+        assert (seen.ok, seen.fix) == (True, "")
+        assert seen.sentence == (
+            f"GitLab 18.4.0 as {AGENT.username}: member of {many} projects, it may look and change; "
+            f"the token lasts until {_in(90)}"
+        )
+        assert {asked.method for asked in gitlab.asked} == {"GET"}
+        token.scopes, token.expires_on = ("read_api",), ""
+        assert (
+            "it may look only (the scope read_api); the token does not expire"
+            in (await reach.gitlab(settings)).sentence
+        )
+
+
+async def test_a_token_of_gitlab_that_ends_soon_ended_or_was_revoked_is_a_problem() -> None:
+    async with GitLab() as gitlab:
+        token, settings = _agents(gitlab)
+        token.expires_on = _in(13)
+        soon = await reach.gitlab(settings)
+        assert (soon.ok, soon.fix) == (False, "make a new one and set GITLAB_TOKEN to it")
+        assert f"expires on {_in(13)}, in 13 days" in soon.sentence
+        token.expires_on = _in(14)
+        assert (await reach.gitlab(settings)).ok
+        token.expired = True
+        assert "it is expired" in (await reach.gitlab(settings)).sentence
+        token.revoked = True
+        assert "it was revoked" in (await reach.gitlab(settings)).sentence
+        wrong = load({"GITLAB_URL": gitlab.url, "GITLAB_TOKEN": "glpat-wrong"}, None)
+        assert "check GITLAB_TOKEN" in (await reach.gitlab(wrong)).sentence
+
+
+async def test_a_token_of_gitlab_that_may_do_too_much_or_too_little_is_a_problem_with_a_fix() -> None:
+    async with GitLab() as gitlab:
+        token, settings = _agents(gitlab)
+        token.scopes = ("api", "sudo", "admin_mode")
+        powerful = await reach.gitlab(settings)
+        assert "the scope sudo and the scope admin_mode, which no tool needs" in powerful.sentence
+        token.scopes, token.user = ("api",), replace(AGENT, administrator=True)
+        assert "has an administrator's rights" in (await reach.gitlab(settings)).sentence
+        token.scopes, token.user = ("read_user",), AGENT
+        blind = await reach.gitlab(settings)
+        assert (blind.ok, blind.fix) == (False, "make one with read_api, or api for changes")
+        assert "the token's scopes are read_user" in blind.sentence
+        token.scopes, token.projects = ("api",), {}
+        assert (await reach.gitlab(settings)).fix == "make it a member where it shall look"
+
+
+async def test_a_gitlab_that_does_not_tell_scopes_or_is_not_there_is_said_so() -> None:
+    async with GitLab() as gitlab:
+        _, settings = _agents(gitlab)
+        gitlab.fail("GET", "/personal_access_tokens/self", "404")
+        assert "it may look and change; the token does not expire" in (await reach.gitlab(settings)).sentence
+    assert "cannot be reached" in (await reach.gitlab(load({"GITLAB_URL": "http://127.0.0.1:1"}, None))).sentence
+    assert "is not an http or https URL" in (await reach.gitlab(load({"GITLAB_URL": "gitlab:80"}, None))).sentence
+    assert (await reach.gitlab(load({}, None))).ok

@@ -145,6 +145,9 @@ class Server:
             return Answer(VERSION)
         if parts == ["user"]:
             return Answer(entities.own_user(token.user, self.base))
+        if parts == ["projects"] and http.method == "GET":
+            own = [project for path, project in self._projects.items() if path in token.projects]
+            return Answer([entities.project(project, self.base) for project in own])
         if parts[0] != "projects" or len(parts) < 2:
             raise no_route()
         return self._of_project(http, token, parts, body)
