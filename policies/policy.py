@@ -179,15 +179,20 @@ def situation_of(policy: Policy, test: Test) -> dict[str, Any]:
     )
 
 
+_CI = {"jenkins": ("job", "JenkinsJob"), "gitlab": ("project", "GitLabProject")}
+"""Of each CI system the argument that names what a tool is about, and the kind of it."""
+
+
 def laid_over_base(policy: Policy, tool: str, given: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """These facts over the base; what the arguments name is the target as well."""
     facts = base_situation(policy, tool)
     args, system = given.get("args", {}), tool.partition("_")[0]
     named = {key: value for key, value in args.items() if key in ("namespace", "kind", "name")}
-    if system == "jenkins" and isinstance(args.get("job"), str):
-        folder, _, name = args["job"].rpartition("/")
-        named = {"namespace": folder, "kind": "JenkinsJob", "name": name}
-    facts["target"] |= named | ({"system": system} if system in ("kubernetes", "jenkins") else {})
+    if system in _CI and isinstance(args.get(_CI[system][0]), str):
+        argument, kind = _CI[system]
+        folder, _, name = args[argument].rpartition("/")
+        named = {"namespace": folder, "kind": kind, "name": name}
+    facts["target"] |= named | ({"system": system} if system in ("kubernetes", *_CI) else {})
     for root, values in given.items():
         facts[root] |= values
     return facts

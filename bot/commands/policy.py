@@ -14,6 +14,7 @@ from typing import Any
 from bot.commands import backtest, suggest
 from bot.config import Settings, load
 from bot.policy_files import known_tools, read_folder, variables
+from bot.tools import gitlab_look
 from bot.tools.jenkins_reads import target_of
 from domain.decisions import Decision
 from domain.errors import JournalError, PolicyError, SettingsError
@@ -152,13 +153,15 @@ def _situation(policy: Policy, settings: Settings, path: Path) -> Mapping[str, A
 
 
 def _environment(settings: Settings, situation: Mapping[str, Any]) -> str:
-    """As the tool itself would place it: by its namespace, or by a job's path and its parameters."""
+    """As the tool itself would place it: by its namespace, by a job's path and its parameters, or by what a job deploys to."""
     target, args = situation["target"], situation["args"]
+    path = "/".join(part for part in (str(target["namespace"]), str(target["name"])) if part)
+    if target.get("system") == "gitlab":
+        return gitlab_look.target_of(path, settings.environment, str(args.get("environment") or "")).environment
     if target.get("system") == "jenkins":
         given = args.get("parameters")
         parameters = {name: str(value) for name, value in given.items()} if isinstance(given, dict) else {}
-        job = "/".join(part for part in (str(target["namespace"]), str(target["name"])) if part)
-        return target_of(job, settings.environment, parameters).environment
+        return target_of(path, settings.environment, parameters).environment
     return settings.environment(str(target.get("namespace", "")))
 
 

@@ -1,4 +1,4 @@
-"""The arguments of the GitLab tools: a project's full path, refs, ids of pipelines. Checked as GitLab and git would."""
+"""The arguments of the GitLab tools that only look: refs as git has them, ids of pipelines."""
 
 from __future__ import annotations
 
@@ -7,19 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, create_model
 
+from bot.tools.gitlab_write_arguments import ProjectPath
 from bot.tools.spec import Model
 
-_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
 _NO_REF = re.compile(r"\.\.|//|@\{|[\x00-\x20\x7f~^:?*\[\\]")
-
-
-def _project(name: str) -> str:
-    parts = name.split("/")
-    if len(parts) < 2:
-        raise ValueError("must be group/project, as in the project's URL")
-    if not all(map(_PART.fullmatch, parts)) or parts[-1].endswith((".git", ".atom")):
-        raise ValueError("is no path of a project: group/project or group/subgroup/project")
-    return name
 
 
 def _ref(name: str) -> str:
@@ -28,30 +19,25 @@ def _ref(name: str) -> str:
     return name
 
 
-ProjectName = Annotated[
-    str,
-    Field(max_length=500, description="full path: group/project, or group/subgroup/project"),
-    AfterValidator(_project),
-]
 Ref = Annotated[str, Field(max_length=255), AfterValidator(_ref)]
 PipelineId = Annotated[int, Field(ge=0, le=2**53)]
 
 
 class Pipelines(Model):
-    project: ProjectName
+    project: ProjectPath
     ref: Annotated[Ref, Field(description="branch or tag; empty: the default branch")] = ""
     limit: Annotated[int, Field(ge=1, le=50)] = 15
     failed_tests: Annotated[bool, Field(description="also name the tests that failed in each pipeline")] = False
 
 
 class Pipeline(Model):
-    project: ProjectName
+    project: ProjectPath
     pipeline: Annotated[PipelineId, Field(description="its id, not its iid; 0: the last one of ref")] = 0
     ref: Annotated[Ref, Field(description="for pipeline 0: branch or tag; empty: the default branch")] = ""
 
 
 class _Compare(Model):
-    project: ProjectName
+    project: ProjectPath
 
 
 def _point(what: str) -> Any:

@@ -221,6 +221,21 @@ def test_explain_places_a_build_by_its_jobs_path_and_its_parameters_and_not_by_a
 
 
 @pytest.mark.parametrize(
+    ("where", "rule"), [("staging", "anything-else-in-staging"), ("production", "change-production")]
+)
+def test_explain_places_a_job_of_gitlab_by_the_environment_that_it_deploys_to(
+    where: str, rule: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.environ["AGENT_ENVIRONMENTS"] = "shop=development,gitlab:shop/checkout@environment:staging=staging"
+    args = {"project": "shop/checkout", "pipeline": 4107} if where == "production" else {
+        "project": "shop/checkout", "job": 90041, "environment": where,
+    }  # fmt: skip
+    tool = "gitlab_retry_pipeline" if where == "production" else "gitlab_play_job"
+    _, said = explained(capsys, {"tool": tool, "args": args})
+    assert said.startswith(f"ask (rule {rule})")
+
+
+@pytest.mark.parametrize(
     ("action", "sentence"),
     [
         ("{", "action.json: Expecting property name"),
