@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,6 +26,7 @@ from domain.errors import ChatError
 from domain.events import Draft, RunStarted
 from domain.ports import Person, Understood
 from domain.runs import Budget, Origin, Run, RunOutcome, RunSpec
+from domain.scans import KnownFinding
 from policies.policy import ToolSchema
 from policies.redaction import Redactor
 from storage.journal import SqliteJournal, open_journal
@@ -70,6 +71,7 @@ class NoChat:
     async def incident(self, incident: Incident, *, status: str = "") -> None: ...
     async def progress(self, run: Run) -> None: ...
     async def diagnosis(self, run: Run) -> None: ...
+    async def scan(self, run: Run, known: Sequence[KnownFinding], now: datetime) -> None: ...
     async def approval(self, approval: Approval) -> None: ...
     async def notice(self, incident_id: str, key: str, text: str) -> None: ...
 

@@ -93,6 +93,7 @@ async def running(
             Job("expiry sweep", SWEEP_SECONDS, plane.sweep),
             Job("policy reload", POLICY_SECONDS, partial(reload_and_say, opened.policy, opened.journal, services.chat)),
             *_weekly_job(opened, services, settings, clock),
+            *_scan_job(plane, settings, clock),
             Job("checkpoint", EVERY_SECONDS, notary.look),
         )
         schedule = Schedule(jobs)
@@ -148,6 +149,11 @@ def _weekly_job(
             await weekly.tell(opened.journal, services.chat, services.draw, clock(), appointment, *known)
 
     yield Job("weekly message", WEEKLY_SECONDS, tell, appointment)
+
+
+def _scan_job(plane: Plane, settings: Settings, clock: Callable[[], datetime]) -> Iterator[Job]:
+    if settings.scan is not None:
+        yield Job("configuration scan", WEEKLY_SECONDS, partial(plane.scan_weekly, settings.scan, clock), settings.scan)
 
 
 async def _open(stack: AsyncExitStack, settings: Settings, clock: Callable[[], datetime]) -> _Opened:

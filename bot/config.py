@@ -134,6 +134,9 @@ class Settings(BaseModel):
         "mon 09:00 UTC",
         description="When the weekly message comes: a weekday, a time and a time zone (mon 09:00 Europe/Berlin); or off",
     )
+    agent_scan: str = Field(
+        "off", description="When the configuration is scanned: a weekday, a time and a time zone; off: only when asked"
+    )
 
     @field_validator("slack_api_url")
     @classmethod
@@ -178,7 +181,7 @@ class Settings(BaseModel):
         parse_baselines(value)
         return value
 
-    @field_validator("agent_weekly")
+    @field_validator("agent_weekly", "agent_scan")
     @classmethod
     def _week_parses(cls, value: str) -> str:
         appointment(value)
@@ -206,6 +209,11 @@ class Settings(BaseModel):
     def model(self) -> str:
         """`openai` or `rules`."""
         return self.agent_model or ("openai" if self.openai_api_key.get_secret_value() else "rules")
+
+    @property
+    def scan(self) -> Appointment | None:
+        """When the configuration is scanned; None where only people ask for it."""
+        return appointment(self.agent_scan)
 
     @property
     def weekly(self) -> Appointment | None:

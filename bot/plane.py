@@ -18,10 +18,12 @@ from bot import (
     feedback,
     maintenance,
     pictures,
+    scans,
     undo,
     voting,
 )
 from bot.agent.loop import advance
+from bot.agent.telling import tell
 from bot.agent.world import World, log
 from bot.agent.worth import bill_of, work_unit
 from bot.incidents import OpenIncidents, ResolvedIncidents
@@ -53,6 +55,8 @@ from domain.fold import fold
 from domain.noise import MaintenanceWindow
 from domain.plane import Question, Receipt, Status
 from domain.runs import RunOutcome, RunSpec, RunStatus
+from domain.scans import KnownFinding
+from domain.weeks import Appointment
 from policies import brakes as rules
 from policies.noise import MEMORY, Noise
 
@@ -294,6 +298,31 @@ class Plane:
         await self.world.journal.append(Draft(ModeChanged(mode), by))
         self.mode = mode
 
+    async def scan(self, user: str, channel: str, namespace: str, key: str) -> Receipt:
+        """Scan the configuration of a namespace, or of all. Asked twice (same key), done once. Raises BadInput."""
+        run_id = await scans.begin(
+            self.world, self.mode, user=user, channel=channel or self._channel(), namespace=namespace, key=key
+        )
+        if run_id:
+            self._workers.enqueue(run_id)
+        return Receipt("", run_id)
+
+    async def scan_weekly(self, appointment: Appointment, clock: Callable[[], datetime]) -> None:
+        """The scan of everything that is due, once: what came due more than a day ago is left to the next week."""
+        week = appointment.last(clock())
+        if not self.paused and clock() - week.due < scans.LATE:
+            await self.scan("", "", "", week.key)
+
+    async def propose_finding(self, key: str, user: str) -> str:
+        """Propose a configuration finding's change in a run of its own; its id. Raises NotAllowed, BadInput."""
+        run_id = await scans.propose(self.world, self.mode, key, user, self.world.clock())
+        self._workers.enqueue(run_id)
+        return run_id
+
+    async def snooze_finding(self, key: str, user: str, owner: str, days: int, reason: str) -> KnownFinding:
+        """Leave a configuration finding to somebody for so many days. Raises NotAllowed, BadInput."""
+        return await scans.snooze(self.world, key, user, owner, days, reason, self.world.clock())
+
     async def begin_maintenance(self, by: Actor, namespace: str, minutes: int, reason: str) -> MaintenanceWindow:
         """Until then, alerts of these namespaces open nothing. Raises NotAllowed, BadInput."""
         window = await maintenance.begin(self.world, by, namespace, minutes, reason)
@@ -426,7 +455,7 @@ class Plane:
             for call in run.calls.values():
                 if call.approval is not None:
                     await self.world.chat.approval(call.approval)
-            await self.world.chat.diagnosis(run)
+            await tell(self.world, run)
         except AgentError:
             log.exception("the failure could not be recorded", extra={"run_id": run_id})
 

@@ -60,6 +60,7 @@ from domain.noise import (
 )
 from domain.pictures import PictureSent as PictureSent, PictureWanted as PictureWanted
 from domain.runs import Answer, RunOutcome, RunSpec, SecondLook, ToolCall, ToolResult, Usage
+from domain.scans import FindingSnoozed as FindingSnoozed
 from domain.work import WorkUnit
 from domain.worth import BaselineImported as BaselineImported, BaselinesSet as BaselinesSet
 
@@ -390,6 +391,7 @@ Event = (
     | RunStarted
     | AnalysisPlanned
     | FindingsReported
+    | FindingSnoozed
     | ModelAsked
     | StepPlanned
     | ModelFailed

@@ -15,6 +15,7 @@ from domain.feedback import FeedbackGiven
 from domain.noise import MaintenanceWindow
 from domain.ports import RunRow
 from domain.runs import Origin
+from domain.scans import KnownFinding
 from domain.work import Rollup
 
 
@@ -124,6 +125,18 @@ class ControlPlane(Protocol):
 
     async def set_mode(self, by: Actor, mode: Mode) -> None:
         """observe, propose or act. Raises NotAllowed where the setting AGENT_MODE=observe allows nothing else."""
+        ...
+
+    async def scan(self, user: str, channel: str, namespace: str, key: str) -> Receipt:
+        """Scan the configuration of a namespace, or of all. Asked twice (same key), done once. Raises BadInput."""
+        ...
+
+    async def propose_finding(self, key: str, user: str) -> str:
+        """Propose a configuration finding's change in a run of its own; its id. Raises NotAllowed, BadInput."""
+        ...
+
+    async def snooze_finding(self, key: str, user: str, owner: str, days: int, reason: str) -> KnownFinding:
+        """Leave a configuration finding to somebody for so many days. Raises NotAllowed, BadInput."""
         ...
 
     async def begin_maintenance(self, by: Actor, namespace: str, minutes: int, reason: str) -> MaintenanceWindow:

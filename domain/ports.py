@@ -19,6 +19,7 @@ from domain.memory import Precedent
 from domain.noise import Held, MaintenanceWindow
 from domain.report import Head, Report
 from domain.runs import Answer, Run, RunOutcome, RunSpec, RunStatus
+from domain.scans import MOST, KnownFinding
 from domain.work import Drill, Rollup, Wait
 
 # --- the journal ------------------------------------------------------------------------------------------------------
@@ -207,6 +208,14 @@ class Journal(Protocol):
 
     async def waits(self, run_id: str) -> Sequence[Wait]:
         """Who answered each of a run's cards, and how long after it was shown; by the journal's clock alone."""
+        ...
+
+    async def config_findings(self, run_id: str = "", limit: int = MOST) -> Sequence[KnownFinding]:
+        """What scans found and is still there, as they ranked it; with `run_id` what this one was the last to see."""
+        ...
+
+    async def config_finding(self, key: str) -> KnownFinding | None:
+        """One configuration finding, also one that is gone."""
         ...
 
     async def precedents(
@@ -439,6 +448,10 @@ class Chat(Protocol):
 
     async def diagnosis(self, run: Run) -> None:
         """The run's conclusion in the thread."""
+        ...
+
+    async def scan(self, run: Run, known: Sequence[KnownFinding], now: datetime) -> None:
+        """The list of a scan, as it stands now."""
         ...
 
     async def approval(self, approval: Approval) -> None:

@@ -23,7 +23,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("why", "<action>", "why an action was decided as it was: rules, facts, votes"),
     ("policy", "<tool> <arguments>", "what policy would say of an action now; nothing is proposed"),
     ("roi", "[7d]", "what the work cost and saved"),
-    ("scan", "", "look for configuration that will break"),
+    ("scan", "[namespace]", "look for configuration that will hurt, or costs more than it has to"),
     ("pause", "[reason]", "no new runs and no executions, approved ones included"),
     ("resume", "", "go on"),
     ("undo", "<run or approval>", "propose to take a change back; it passes policy like any other"),

@@ -21,7 +21,8 @@ from domain.messages import CARD
 from domain.ports import Journal, Message
 from domain.report import Report
 from domain.runs import Origin, Run, RunSpec, RunStatus
-from handlers import cards, cards_audit, cards_authority
+from domain.scans import CONFIGURATION, KnownFinding
+from handlers import cards, cards_audit, cards_authority, cards_scan
 from handlers.blocks import degrade, fit, problems
 from handlers.cards_approval import approval as approval_card, call_to
 from handlers.cards_batch import batch as batch_card
@@ -86,8 +87,11 @@ class SlackChat:
         await self.want(key, body, channel=channel, priority=ROOT, incident_id=incident.id)
 
     async def progress(self, run: Run) -> None:
-        """The run's progress in the thread; streamed to the person who asked."""
+        """The run's progress in the thread; streamed to the person who asked. A scan's list takes its place."""
         key = progress_key(run.id)
+        scan = run.spec.target.system == CONFIGURATION
+        if scan and (run.spec.origin is Origin.SCHEDULE or run.status is RunStatus.FINISHED):
+            return
         if run.spec.origin in _PEOPLE and run.spec.requester:
             self._lanes.watched_by(key, run.spec.requester)
         # the findings stand above the card that rests on them; only later edits may wait behind others
@@ -98,6 +102,14 @@ class SlackChat:
     async def diagnosis(self, run: Run) -> None:
         """The run's conclusion in the thread."""
         await self._in_thread(f"diagnosis:{run.id}", cards.diagnosis(run), run.spec.incident_id, RESULT, run.spec)
+
+    async def scan(self, run: Run, known: Sequence[KnownFinding], now: datetime) -> None:
+        """The list of a scan, as it stands now, where its progress was. A scheduled one speaks when there is news."""
+        key = progress_key(run.id)
+        fresh = any(one.news and not one.snoozed(now) for one in known)
+        if run.spec.origin is Origin.SCHEDULE and not fresh and await self._journal.message(key) is None:
+            return
+        await self._in_thread(key, cards_scan.findings(run, known, now), "", RESULT, run.spec)
 
     async def approval(self, approval: Approval) -> None:
         """The approval card, in whatever state it is."""

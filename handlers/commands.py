@@ -131,7 +131,11 @@ async def _diagnose(services: Services, body: Payload, rest: str) -> Body:
 
 
 async def _scan(services: Services, body: Payload, rest: str) -> Body:
-    return await _asked(services, body, f"Scan the configuration for what will break. {rest}".strip())
+    user, here, _ = where(body)
+    channel = await writable(services, here)
+    namespace = rest.strip("` ").split()[0] if rest.strip("` ") else ""
+    receipt = await services.plane.scan(user, channel, namespace, key_of(body))
+    return await _follow(services, receipt, here, channel, "Scanning the configuration.")
 
 
 async def _asked(services: Services, body: Payload, text: str) -> Body:
@@ -139,10 +143,15 @@ async def _asked(services: Services, body: Payload, text: str) -> Body:
     channel = await writable(services, here)
     question = Question(services.redact(text), user, channel, Origin.COMMAND, key=key_of(body))
     receipt = await services.plane.ask(question)
+    return await _follow(services, receipt, here, channel, "The answer comes in a thread.")
+
+
+async def _follow(services: Services, receipt: Receipt, here: str, channel: str, said: str) -> Body:
+    """Where the answer comes."""
     link = await permalink(services, receipt)
     place = f"<{link}|this thread>" if link else kit.room(channel)
     moved = "" if channel == here else " (I am not in this channel: /invite me to work here.)"
-    return Body("The answer comes in a thread.", (kit.section(f"🔍 Follow it in {place}.{moved}"),))
+    return Body(said, (kit.section(f"🔍 Follow it in {place}.{moved}"),))
 
 
 async def _pause(services: Services, body: Payload, rest: str) -> Body:

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from slack_bolt.async_app import AsyncApp
 
-from handlers import approvals, authority, commands, evidence, feedback, figures, home, inbox, lifecycle, mentions
+from handlers import (
+    approvals,
+    authority,
+    commands,
+    evidence,
+    feedback,
+    figures,
+    home,
+    inbox,
+    lifecycle,
+    mentions,
+    scans,
+)
 from handlers.services import Services
 
 LISTENERS = (
@@ -16,6 +28,7 @@ LISTENERS = (
     feedback.register,
     figures.register,
     evidence.register,
+    scans.register,
     home.register,
     lifecycle.register,
     lifecycle.register_rest,  # last: what nobody listens to is acknowledged too

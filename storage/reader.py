@@ -25,6 +25,7 @@ from domain.memory import Precedent
 from domain.noise import Held, MaintenanceWindow
 from domain.ports import Message, RunRow
 from domain.report import Head, Mishap
+from domain.scans import MOST, KnownFinding
 from domain.work import Drill, Rollup, Wait
 from storage import brakes, decisions, drills, feedback, memories, records, report, rollups, rows, tiles
 from storage.database import Connection, Works, check, looking_at, projections, read_only, scripts, sentence, workspaces
@@ -257,6 +258,19 @@ class Reader:
         """Who answered each of a run's cards, and how long after it was shown; by the journal's clock alone."""
         of = {"workspace": self._workspace, "run_id": run_id}
         return await self._read(lambda db: [rows.wait(row) for row in db.execute(rows.WAITS, of).fetchall()])
+
+    async def config_findings(self, run_id: str = "", limit: int = MOST) -> Sequence[KnownFinding]:
+        """What scans found and is still there, as they ranked it; with `run_id` what this one was the last to see."""
+        sql = (
+            f"SELECT {rows.KNOWN} FROM config_findings WHERE workspace = ? AND gone_at IS NULL AND (? = '' OR run_id = ?)"  # noqa: S608
+            " ORDER BY risk, saved DESC, place LIMIT ?"
+        )
+        return await self._all(sql, (run_id, run_id, limit), lambda _, row: rows.known_finding(row))
+
+    async def config_finding(self, key: str) -> KnownFinding | None:
+        """One configuration finding, also one that is gone."""
+        sql = f"SELECT {rows.KNOWN} FROM config_findings WHERE workspace = ? AND key = ?"  # noqa: S608
+        return _first(await self._all(sql, (key,), lambda _, row: rows.known_finding(row)))
 
     async def precedents(
         self, *, fingerprint: str = "", target_key: str = "", text: str = "", limit: int = 5

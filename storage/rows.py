@@ -12,9 +12,11 @@ from domain.audit import Anchor
 from domain.authority import BreakGlass
 from domain.codec import decode, moment
 from domain.decisions import Approval, ApprovalRequest, ApprovalState, Check, Execution, ExecutionOutcome, Vote
+from domain.diagnosis import Finding
 from domain.noise import AlertHeld, Held
 from domain.ports import Message, RunRow
 from domain.runs import RunOutcome, RunSpec, RunStatus
+from domain.scans import KnownFinding
 from domain.work import Wait
 
 INCIDENT = "id, opened, channel, thread_ts, alerts, resolved_at"
@@ -22,6 +24,7 @@ RUN = "spec, status, started_at, finished_at, outcome, reason, steps"
 APPROVAL = "id, request, state, closed_by, closed_reason, closed_at, reminded_at, escalated_at"
 EXECUTION = "id, call_id, action, key, started_at, approval_id, outcome, detail, verified, checks, verified_at"
 BREAK_GLASS = "opened, reviewed_by, review, reviewed_at"
+KNOWN = "key, finding, run_id, first_seen, last_seen, news_at, gone_at, snoozed_until, owner, reason"
 MESSAGE = (
     "key, revision, channel, thread_key, text, blocks, priority, thread_ts, ts, sent_revision, attempts, failed,"
     " attachments, wanted_at, shared_since, sent_channel"
@@ -55,6 +58,23 @@ def incident(db: sqlite3.Connection, workspace: str, row: sqlite3.Row) -> Incide
         fingerprints=tuple(name for name, _ in members),
         firing=tuple(name for name, firing in members if firing),
         resolved_at=moment(resolved_at) if resolved_at else None,
+    )
+
+
+def known_finding(row: sqlite3.Row) -> KnownFinding:
+    """A configuration finding as the scans know it."""
+    key, finding, run_id, first, last, news, gone, until, owner, reason = row
+    return KnownFinding(
+        key,
+        decode(Finding, json.loads(finding)),
+        run_id,
+        moment(first),
+        moment(last),
+        moment(news),
+        moment(gone) if gone else None,
+        moment(until) if until else None,
+        owner,
+        reason,
     )
 
 

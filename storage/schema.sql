@@ -90,6 +90,27 @@ CREATE INDEX runs_by_age ON runs (workspace, seq);
 CREATE INDEX runs_of_incident ON runs (workspace, incident_id, seq);
 CREATE INDEX runs_unfinished ON runs (workspace, seq) WHERE status <> 'finished';
 
+-- What scans found, known again from scan to scan.
+CREATE TABLE config_findings (
+  workspace     TEXT    NOT NULL,
+  key           TEXT    NOT NULL,
+  namespace     TEXT    NOT NULL,
+  risk          INTEGER NOT NULL,  -- 0 is high
+  saved         INTEGER NOT NULL,  -- what it frees, to rank by
+  place         INTEGER NOT NULL,  -- in its last scan
+  finding       TEXT    NOT NULL,  -- JSON: Finding
+  run_id        TEXT    NOT NULL,
+  first_seen    TEXT    NOT NULL,
+  last_seen     TEXT    NOT NULL,
+  news_at       TEXT    NOT NULL,  -- when it was new or worse
+  gone_at       TEXT,
+  snoozed_until TEXT,
+  owner         TEXT    NOT NULL DEFAULT '',
+  reason        TEXT    NOT NULL DEFAULT '',
+  PRIMARY KEY (workspace, key)
+) STRICT;
+CREATE INDEX config_findings_there ON config_findings (workspace, place) WHERE gone_at IS NULL;
+
 -- What runs concluded, by what it may be found again.
 CREATE TABLE memories (
   workspace   TEXT    NOT NULL,

@@ -17,6 +17,7 @@ from domain.events import AlertReceived, Draft, Envelope, FeedbackGiven, Inciden
 from domain.noise import MaintenanceWindow
 from domain.plane import Question, Receipt, Status
 from domain.ports import Chat, Directory, Journal
+from domain.scans import KnownFinding
 
 
 @dataclass
@@ -157,6 +158,19 @@ class FakePlane:
     async def set_mode(self, by: Actor, mode: Mode) -> None:
         self.mode = mode
         self.control.append((by.id, f"mode {mode}"))
+
+    async def scan(self, user: str, channel: str, namespace: str, key: str) -> Receipt:
+        if self.problem:
+            raise self.problem
+        self.control.append(("scan", namespace))
+        return Receipt("", "run-scan")
+
+    async def propose_finding(self, key: str, user: str) -> str:
+        self.control.append(("propose", key))
+        return "run-finding"
+
+    async def snooze_finding(self, key: str, user: str, owner: str, days: int, reason: str) -> KnownFinding:
+        raise BadInput("The latest scan no longer finds this.")
 
     async def begin_maintenance(self, by: Actor, namespace: str, minutes: int, reason: str) -> MaintenanceWindow:
         self.control.append((by.id, f"maintenance {namespace} {minutes} {reason}"))

@@ -22,9 +22,10 @@ from bot.agent.reading import LOOK_SECONDS, READ_SECONDS, read
 from bot.agent.release import moment_of
 from bot.agent.second_look import look_again
 from bot.agent.step import decide, decided, failed, is_write, propose
+from bot.agent.telling import tell
 from bot.agent.world import Journey, World, log
 from bot.agent.worth import bill_of, work_unit
-from bot.analyzers import Reading, analyze
+from bot.analyzers import Reading, analyze, too_late
 from bot.models.follow_up import answered
 from domain.actions import Action
 from domain.canonical import canonical, digest_of, plain
@@ -44,11 +45,13 @@ from domain.events import (
 from domain.fold import fold
 from domain.ports import ReadTool, ToolOffer, WriteTool
 from domain.runs import Answer, Call, Run, RunOutcome, RunStatus, ToolCall, ToolResult
+from domain.scans import CONFIGURATION
 from policies import budget
 
 T = TypeVar("T")
 
 ANALYSIS_SECONDS = 20.0
+SCAN_SECONDS = 120.0
 PROGRESS_EVERY_SECONDS = 2.0
 
 
@@ -126,6 +129,10 @@ class _Passage:
     def run(self) -> Run:
         return self.journey.run
 
+    @property
+    def _scans(self) -> bool:
+        return self.run.spec.target.system == CONFIGURATION
+
     async def forward(self) -> bool:
         """Do what is needed next. False where only a person can go on, or the run is finished."""
         if self.run.findings is None:
@@ -186,12 +193,13 @@ class _Passage:
         if answered(spec.question, spec.context):  # the journal knows: nothing has to be looked at
             await self.journey.record(FindingsReported((), _ms(began)))
             return
+        limit_s = SCAN_SECONDS if self._scans else ANALYSIS_SECONDS
         try:
-            async with asyncio.timeout(ANALYSIS_SECONDS):
+            async with asyncio.timeout(limit_s):
                 calendar = moment_of(self.world, self.run)
                 findings = await analyze(spec.target, spec.alert, self._analyzer_read, self.world.tools, calendar)
         except TimeoutError:
-            findings = ()
+            findings = (too_late(spec.target, limit_s),) if self._scans else ()
         await self.journey.record(FindingsReported(findings, _ms(began)))
         await self.show(final=True)
 
@@ -234,7 +242,7 @@ class _Passage:
         if is_write(tool) or call.action is None:
             raise AgentError(f"{call.call.tool} is not a read")
         reader: ReadTool = tool  # type: ignore[assignment]
-        limit_s = READ_SECONDS if call.step else LOOK_SECONDS
+        limit_s = READ_SECONDS if call.step or self._scans else LOOK_SECONDS
         return await read(self.world, reader, call.call.id, call.action.arguments, limit_s=limit_s)
 
     def _cited(self, result: ToolResult) -> ToolResult:
@@ -350,7 +358,7 @@ class _Passage:
         spent = round(budget.machine_time(run, now).total_seconds() * 1000)
         unit = work_unit(run, outcome, now, await bill_of(self.world, run))
         await self.journey.record(RunFinished(outcome, reason, spent), WorkUnitRecorded(unit))
-        await self.world.chat.diagnosis(self.run)
+        await tell(self.world, self.run)
 
 
 async def _together(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:

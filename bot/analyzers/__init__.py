@@ -35,6 +35,7 @@ from bot.analyzers.pods import analyze_pods
 from bot.analyzers.probes import analyze_probes
 from bot.analyzers.reading import Read, Reading
 from bot.analyzers.release import analyze_release, look_at_release
+from bot.analyzers.scan import scan
 from bot.analyzers.scene import Scene, look
 from bot.analyzers.scheduling import analyze_scheduling
 from bot.analyzers.services import analyze_services
@@ -44,8 +45,9 @@ from bot.analyzers.webhooks import analyze_webhooks
 from domain.actions import Target
 from domain.alerts import Alert
 from domain.diagnosis import Confidence, Finding
+from domain.scans import CONFIGURATION
 
-__all__ = ["ANALYZERS", "Read", "Reading", "analyze", "findings_of", "target_from_text"]
+__all__ = ["ANALYZERS", "Read", "Reading", "analyze", "findings_of", "target_from_text", "too_late"]
 
 ANALYZERS: tuple[Callable[[Scene], tuple[Finding, ...]], ...] = (
     analyze_deployments,
@@ -84,6 +86,9 @@ async def analyze(
     the tools that there are: of those that are not set up, such as runbooks or Prometheus, nothing is said. `calendar` are
     policy's facts of the moment.
     """
+    if target.system == CONFIGURATION:
+        found, failed = await scan(target, read, offered)
+        return (*found, *unread(target, failed))
     scenes, known, measured = await asyncio.gather(
         _seen(target, alert, read), recall(target, alert, read, offered), measure(alert, read, offered)
     )
@@ -126,6 +131,12 @@ def unread(target: Target, readings: Iterable[tuple[str, Reading]]) -> list[Find
         for what, reading in readings
         if not reading.ok
     ]
+
+
+def too_late(target: Target, seconds: float) -> Finding:
+    """What stands for findings that did not come in time: a look that was not finished is none that found nothing."""
+    reading = Reading("", ok=False, error=f"It took longer than {seconds:.0f} s, and nothing of it was kept.")
+    return unread(target, [("all of it", reading)])[0]
 
 
 def _one_culprit(findings: Iterable[Finding]) -> list[Finding]:

@@ -13,6 +13,7 @@ from domain.decisions import ApprovalState, Execution, ExecutionOutcome
 from domain.diagnosis import Confidence, Diagnosis, Evidence, Finding, Hypothesis, Proposal
 from domain.ports import Request, ToolOffer
 from domain.runs import Answer, Call, Run, ToolCall
+from domain.scans import CONFIGURATION
 
 NAME = "rules"
 MAX_EVIDENCE = 8
@@ -86,10 +87,27 @@ def conclude(run: Run) -> Diagnosis:
         return replace(told(lines, NAME), note=_note(run))
     if assessed := _assessed(findings):
         return _of_release(run, assessed)
+    if run.spec.target.system == CONFIGURATION:
+        return _of_scan(run, [found for found in findings if found.code not in CIRCUMSTANCES])
     broken = [found for found in findings if not found.healthy and found.code not in CIRCUMSTANCES]
     well = [found for found in findings if found.healthy]
     seen = _of_broken(run, broken) if broken else _of_well(run, well) if well else _of_nothing(run)
     return _with_what_is_known(seen, [found for found in findings if found.code in KNOWN])
+
+
+def _of_scan(run: Run, found: list[Finding]) -> Diagnosis:
+    """What a scan came to, in a sentence; its list has the rest."""
+    scope = f"in {run.spec.target.namespace}" if run.spec.target.namespace else "in all namespaces"
+    high = sum(one.facts.get("risk") == "high" for one in found)
+    count = f"{len(found)} findings, {high} of high risk" if found else "nothing to mend"
+    return Diagnosis(
+        summary=f"Configuration {scope}: {count}.",
+        cause=" ".join(_ended(one.title) for one in found[:5]),
+        confidence=Confidence.PROVEN if found and not _unread(run) else Confidence.LIKELY,
+        by=NAME,
+        evidence=_evidence(found[:MAX_EVIDENCE]),
+        next_steps=tuple(_unread(run))[:MAX_STEPS],
+    )
 
 
 def _with_what_is_known(seen: Diagnosis, known: list[Finding]) -> Diagnosis:
@@ -109,6 +127,8 @@ def _to_propose(run: Run, offered: frozenset[str]) -> tuple[Finding, Proposal] |
     if assessed := _assessed(run.findings or ()):
         following = release.next_proposal(run, assessed)
         return (assessed, following) if following is not None and following.tool in offered else None
+    if run.spec.target.system == CONFIGURATION:
+        return None  # a scan lists; a person says which of its changes is proposed
     broken = [found for found in run.findings or () if not found.healthy and found.code not in CIRCUMSTANCES]
     if not broken or broken[0].proposal is None or broken[0].proposal.tool not in offered:
         return None

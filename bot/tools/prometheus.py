@@ -34,6 +34,8 @@ from domain.actions import Target
 Environment = Callable[..., str]
 
 MAX_SERIES = 50
+MOST_SERIES = 1000
+"""What a scan of the configuration asks for; a model is shown no more text by it than by any other answer."""
 MAX_RANGES = 20
 FINENESS = 10  # samples in one stretch, where the range has as many seconds
 _COMPARE = re.compile(r"\s*(>=|<=|==|!=|>|<)\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*")
@@ -46,6 +48,7 @@ class Instant(Model):
 
     query: Query
     at: str = Field("", max_length=40, description="RFC 3339 time; empty is now")
+    limit: int = Field(MAX_SERIES, ge=1, le=MOST_SERIES, description="series that are kept")
 
     @field_validator("at")
     @classmethod
@@ -88,7 +91,7 @@ def prometheus_tools(client: RestClient, environment: Environment) -> tuple[Read
     return (
         ReadTool(
             "prometheus_query",
-            f"A PromQL query at one moment: at most {MAX_SERIES} series with their labels and value.",
+            f"A PromQL query at one moment: series with their labels and value, {MAX_SERIES} unless `limit` says otherwise.",
             Instant,
             of_query,
             lambda arguments: query(client, arguments),
@@ -129,12 +132,12 @@ async def query(client: RestClient, arguments: Arguments) -> Obj:
     if kind in ("scalar", "string"):
         series = [{"labels": {}, "value": str(result[1]) if isinstance(result, list) and len(result) == 2 else ""}]
     else:
-        series = [_instant(item) for item in result[:MAX_SERIES]]
+        series = [_instant(item) for item in result[: arguments["limit"]]]
     return {
         **about(str(arguments["query"]), metrics),
         "kind": kind,
         "series": series,
-        "more": max(0, len(result) - MAX_SERIES) if kind not in ("scalar", "string") else 0,
+        "more": max(0, len(result) - arguments["limit"]) if kind not in ("scalar", "string") else 0,
         "warnings": warnings(answer),
         "read_at": now_text(),
     }

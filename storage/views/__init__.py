@@ -44,6 +44,7 @@ from domain.events import (
     ExecutionProbed,
     ExecutionStarted,
     FeedbackGiven,
+    FindingSnoozed,
     FindingsReported,
     IncidentOpened,
     IncidentResolved,
@@ -89,13 +90,13 @@ from storage.views import (
     messages,
     noise,
     runs,
+    scans,
     units,
     work,
 )
 
 LogOnly = (
     AnalysisPlanned
-    | FindingsReported
     | ModelAsked
     | ModelFailed
     | ToolCallRefused
@@ -147,6 +148,8 @@ def fold(db: sqlite3.Connection, at: Envelope) -> None:
             _fold_control(db, at, at.event)
         case FeedbackGiven():
             feedback.given(db, at, at.event)
+        case FindingsReported() | FindingSnoozed():
+            _fold_scan(db, at, at.event)
         case WorkUnitRecorded() | BaselinesSet() | BaselineImported():
             _fold_worth(db, at, at.event)
         case PayloadReceived() | PayloadHandled() | MessageWanted() | MessageSent() | MessageFailed():
@@ -211,6 +214,17 @@ def _fold_run(
             memories.remembered(db, at, event)
         case RunFinished():
             runs.finished(db, at, event)
+        case _:
+            assert_never(event)
+
+
+def _fold_scan(db: sqlite3.Connection, at: Envelope, event: FindingsReported | FindingSnoozed) -> None:
+    """Configuration findings."""
+    match event:
+        case FindingsReported():
+            scans.reported(db, at, event)
+        case FindingSnoozed():
+            scans.snoozed(db, at, event)
         case _:
             assert_never(event)
 

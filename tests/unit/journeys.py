@@ -24,6 +24,7 @@ from domain.events import Draft, Event, FindingsReported, MessageSent, MessageWa
 from domain.fold import fold
 from domain.ports import Person, Preview, Probe, Request, ToolOffer
 from domain.runs import Answer, Budget, Origin, Run, RunSpec, ToolCall
+from domain.scans import KnownFinding
 from policies.policy import load
 from policies.redaction import Redactor
 from policies.rules import Policy
@@ -151,6 +152,7 @@ class Paper:
     approvals: list[Approval] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
     diagnoses: list[Run] = field(default_factory=list)
+    scans: list[tuple[Run, tuple[KnownFinding, ...]]] = field(default_factory=list)
     incidents: list[tuple[Incident, str]] = field(default_factory=list)
     notices: list[tuple[str, str]] = field(default_factory=list)
     charts: list[tuple[str, str, bytes]] = field(default_factory=list)
@@ -166,6 +168,9 @@ class Paper:
 
     async def diagnosis(self, run: Run) -> None:
         self.diagnoses.append(run)
+
+    async def scan(self, run: Run, known: Sequence[KnownFinding], now: datetime) -> None:
+        self.scans.append((run, tuple(known)))
 
     async def approval(self, approval: Approval) -> None:
         self.approvals.append(approval)

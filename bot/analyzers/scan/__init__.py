@@ -1,0 +1,25 @@
+"""The scan of a configuration: what will hurt one day, and what costs more than it has to, by object, field and value."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from bot.analyzers.findings import claims
+from bot.analyzers.reading import Read
+from bot.analyzers.scan.around import surroundings
+from bot.analyzers.scan.inventory import Unread, take
+from bot.analyzers.scan.usage import sized
+from bot.analyzers.scan.workloads import manifests
+from domain.actions import Target
+from domain.diagnosis import Finding
+from domain.scans import MOST, key_of, rank
+
+__all__ = ["scan"]
+
+
+async def scan(scope: Target, read: Read, offered: Collection[str]) -> tuple[tuple[Finding, ...], Unread]:
+    """The findings, ranked, each once, at most MOST; and the reads that failed."""
+    inventory = await take(scope, read, offered)
+    found = claims((*sized(inventory), *manifests(inventory), *surroundings(inventory)))
+    unique = {key_of(one): one for one in found}
+    return tuple(sorted(unique.values(), key=rank))[:MOST], inventory.unread
