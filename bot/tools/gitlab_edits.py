@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from bot.tools.gitlab_write_arguments import unseen
 from domain.errors import ToolError
 
 _CI = re.compile(r"(.*/)?([^/]*\.)?gitlab-ci[^/]*\.ya?ml")
@@ -61,7 +60,12 @@ class Change:
 def why_not(path: str, ci_file: str, included: Iterable[str]) -> str:
     """Why this agent does not change a file, as the end of a sentence; empty where it may."""
     low, parts = path.casefold(), path.split("/")
-    if path.startswith(("/", "\\")) or "\\" in path or unseen(path) or any(part in ("", ".", "..") for part in parts):
+    if (
+        path.startswith(("/", "\\"))
+        or "\\" in path
+        or not path.isprintable()
+        or any(part in ("", ".", "..") for part in parts)
+    ):
         return "it is no path within the repository"
     if parts[0] == ".git" or low == ".git":
         return "it belongs to git itself"
@@ -127,19 +131,33 @@ def taken_back(now: File | None, after: File | None, before: File | None, path: 
         return Change(path, current, old, blob, last)
     if current is None or new is None or old is None:
         raise ToolError(f"{path} is not as this commit left it: taking it back is for a person to decide.")
-    for theirs, ours in _places(lines_of(new), lines_of(old)):
-        found = _count(current, theirs)
-        if found != 1 or not theirs:
-            times = f"{found} times" if found else "no longer"
-            raise ToolError(f"{path} was changed since: what this commit did to it is {times} there as it left it.")
-        current = current.replace(theirs, ours)
-    return Change(path, texts[0], current, blob, last)
+    lines = lines_of(current)
+    for at, length, ours in reversed(_spots(lines, _places(lines_of(new), lines_of(old)), path)):
+        lines[at : at + length] = ours
+    return Change(path, current, "".join(lines), blob, last)
 
 
-def _places(new: Sequence[str], old: Sequence[str]) -> list[tuple[str, str]]:
+def _places(new: list[str], old: list[str]) -> list[tuple[list[str], list[str]]]:
     """Each place that differs with the lines around it: as it is, and as it was."""
     groups = difflib.SequenceMatcher(None, new, old, autojunk=False).get_grouped_opcodes(_CONTEXT)
-    return [("".join(new[group[0][1] : group[-1][2]]), "".join(old[group[0][3] : group[-1][4]])) for group in groups]
+    return [(new[group[0][1] : group[-1][2]], old[group[0][3] : group[-1][4]]) for group in groups]
+
+
+def _spots(
+    lines: list[str], places: Iterable[tuple[list[str], list[str]]], path: str
+) -> list[tuple[int, int, list[str]]]:
+    """Where each place is, how long, and what it was, in order. Raises ToolError where one is not there once."""
+    spots: list[tuple[int, int, list[str]]] = []
+    for theirs, ours in places:
+        length = len(theirs)
+        found = [at for at in range(len(lines) - length + 1) if lines[at : at + length] == theirs] if theirs else []
+        if len(found) != 1:
+            times = f"{len(found)} times there" if found else "no longer there"
+            raise ToolError(f"{path} was changed since: what this commit did to it is {times} as it left it.")
+        if spots and found[0] < spots[-1][0] + spots[-1][1]:
+            raise ToolError(f"{path} was changed since: what this commit did to it stands in another order.")
+        spots.append((found[0], length, ours))
+    return spots
 
 
 def unified(changes: Iterable[Change]) -> str:

@@ -72,7 +72,7 @@ async def file_at(client: GitLabClient, project: str, path: str, sha: str) -> Fi
     except Missing:
         return None
     try:
-        content = base64.b64decode(text(raw.get("content")), validate=True)
+        content = base64.b64decode(text(raw.get("content")).replace("\n", ""), validate=True)
     except (binascii.Error, AttributeError) as error:
         raise ToolError(
             f"GitLab answered with something that is no file, asked to read {path} of {project}."

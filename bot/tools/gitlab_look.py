@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +20,7 @@ KIND = "GitLabProject"
 OVER = ("success", "failed", "canceled", "skipped")
 LOOK_EVERY = 0.25
 _PAGES = 10
+_UNSHOWN = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ async def pipeline(client: GitLabClient, project: str, number: int) -> Line:
     return Line(
         project=project,
         id=number,
-        status=text(raw.get("status")),
+        status=label(raw.get("status")),
         ref=ref,
         sha=text(raw.get("sha")),
         created=created,
@@ -199,15 +201,15 @@ def job_of(raw: Any, *, starts: bool = False) -> Job:
     line = raw.get("pipeline") if isinstance(raw, Mapping) else None
     return Job(
         id=number_of(raw, "id"),
-        name=text(raw.get("name")),
-        stage=text(raw.get("stage")),
-        status=text(raw.get("status")),
+        name=label(raw.get("name")),
+        stage=label(raw.get("stage")),
+        status=label(raw.get("status")),
         user=number_of(raw.get("user"), "id"),
         created=text(raw.get("created_at")),
         sha=text((line or {}).get("sha")),
-        ref=text(raw.get("ref")),
+        ref=label(raw.get("ref")),
         pipeline=number_of(line, "id"),
-        reason=text(raw.get("failure_reason")),
+        reason=label(raw.get("failure_reason")),
         starts=starts,
         finished=text(raw.get("finished_at")),
         archived=raw.get("archived") is True,
@@ -219,14 +221,14 @@ def deployment_of(raw: Any) -> Deployment:
     made = raw.get("deployable") or {}
     return Deployment(
         id=number_of(raw, "id"),
-        environment=text((raw.get("environment") or {}).get("name")),
-        status=text(raw.get("status")),
+        environment=label((raw.get("environment") or {}).get("name")),
+        status=label(raw.get("status")),
         sha=text(raw.get("sha")),
-        ref=text(raw.get("ref")),
+        ref=label(raw.get("ref")),
         job=number_of(made, "id"),
         pipeline=number_of(made.get("pipeline"), "id"),
         updated=text(raw.get("updated_at")),
-        by=text((raw.get("user") or {}).get("name")),
+        by=label((raw.get("user") or {}).get("name")),
     )
 
 
@@ -242,6 +244,11 @@ def when(value: str) -> datetime | None:
 def text(value: Any) -> str:
     """A string as it is; anything else is empty."""
     return value if isinstance(value, str) else ""
+
+
+def label(value: Any) -> str:
+    """A string on one line of a card, whatever somebody called their job."""
+    return _UNSHOWN.sub(" ", text(value))[:300]
 
 
 def number_of(raw: Any, name: str) -> int:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from bot.tools import gitlab_edits as edits, gitlab_write_arguments as given
 from bot.tools.gitlab_client import GitLabClient, project_path, told
 from bot.tools.gitlab_files import Worked, branch_commit, file_at, worked_out
-from bot.tools.gitlab_look import LOOK_EVERY, Environment, number_of, target_of, text
+from bot.tools.gitlab_look import LOOK_EVERY, Environment, label, number_of, target_of, text
 from bot.tools.observed import moved_since
 from bot.tools.spec import Arguments, WriteTool
 from domain.actions import Action, Effect, Target
@@ -76,11 +76,11 @@ def observed_of(worked: Worked) -> dict[str, Any]:
 def _preview(worked: Worked, arguments: Arguments) -> Preview:
     path = project_path(arguments["project"])
     diff = edits.unified(worked.changes)
-    _check_shown(diff)
+    _check_shown(diff, arguments)
     lines = [
         f"POST {path}/repository/commits",
         f"# branch personal-agent/<the id of this execution>, from {arguments['target_branch']} at {worked.head[:12]}",
-        f"# message: {worked.message.splitlines()[0]}",
+        f"# message: {label(worked.message.splitlines()[0])}; the branch's pipeline runs, as for any push",
         diff,
         f"POST {path}/merge_requests",
         f"# {arguments['title']}: into {arguments['target_branch']}. People merge it, this agent does not.",
@@ -101,9 +101,9 @@ def _preview(worked: Worked, arguments: Arguments) -> Preview:
     )
 
 
-def _check_shown(diff: str) -> None:
+def _check_shown(diff: str, arguments: Arguments) -> None:
     """A card shows what is sent, or nothing is sent: no secret that it would mask, no character that it would not show."""
-    if Redactor().text(diff).count:
+    if Redactor().text("\n".join((diff, arguments["title"], arguments["description"]))).count:
         raise ToolError(
             "The change, or a line next to it, has what looks like a secret: a card would not show it as it is."
         )

@@ -34,6 +34,7 @@ from domain.actions import Action, Effect, Target, Undo
 from domain.decisions import Check
 from domain.errors import TargetMoved, ToolError
 from domain.ports import Preview, Probe
+from policies.redaction import Redactor
 
 PROBE_SECONDS = 1800
 _WAITS = ("manual", "scheduled")
@@ -135,6 +136,10 @@ async def plan(client: GitLabClient, arguments: Arguments) -> Seen:
             f"{what} deploys to {real or 'no environment'}, and not to {named or 'none'}: give environment={real!r}, so that "
             "policy decides on what it acts on."
         )
+    if hidden := Redactor().text("\n".join(f"{name}={value}" for name, value in arguments["variables"].items())).count:
+        raise ToolError(
+            f"{hidden} of the variables looks like a secret, which a card would not show: set it in GitLab's settings."
+        )
     if job.status in _ENDED:
         await _check_again(client, project, job, arguments["variables"])
     others = [each for each in made if each.environment == real and each.status == "running"] if real else []
@@ -193,7 +198,9 @@ def _notes(seen: Seen) -> list[str]:
     """What the card says of where it deploys to."""
     job, now, notes = seen.job, seen.now, []
     if not seen.environment:
-        notes.append(f"# it runs at commit {job.sha[:12]}, and has no deployment in GitLab")
+        notes.append(
+            f"# it runs at commit {job.sha[:12]}; GitLab has no deployment for it, as for what stops an environment"
+        )
     else:
         notes.append(f"# deploys {job.sha[:12]} to {seen.environment}")
         if now:

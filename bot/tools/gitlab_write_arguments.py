@@ -51,6 +51,8 @@ def _variables(given: dict[str, str]) -> dict[str, str]:
             raise ValueError(f"{KEY} is set by the agent itself")
         if len(value) > LONGEST_VALUE:
             raise ValueError(f"{name} is longer than {LONGEST_VALUE} characters")
+        if unseen(value) or "\n" in value or "\r" in value:
+            raise ValueError(f"{name} has a line break or a character that nobody sees on a card")
     return given
 
 

@@ -57,7 +57,7 @@ async def test_a_preview_is_the_whole_diff_and_asks_for_nothing(gitlab: Shop) ->
     assert action.diff.split("\n") == [
         "POST /projects/shop%2Fcheckout/repository/commits",
         f"# branch personal-agent/<the id of this execution>, from main at {head(gitlab)[:12]}",
-        "# message: Wait 4 s for payments",
+        "# message: Wait 4 s for payments; the branch's pipeline runs, as for any push",
         f"--- a/{CONFIG}",
         f"+++ b/{CONFIG}",
         "@@ -1,3 +1,3 @@",
