@@ -64,7 +64,9 @@ class Settings(BaseModel):
     jenkins_user: str = Field("", description="Jenkins user of the token")
     jenkins_token: SecretStr = Field(SecretStr(""), description="Jenkins API token")
     gitlab_url: str = Field("", description="GitLab base URL")
-    gitlab_token: SecretStr = Field(SecretStr(""), description="GitLab access token")
+    gitlab_token: SecretStr = Field(
+        SecretStr(""), description="GitLab access token: scope read_api to look, api to change too"
+    )
 
     otel_exporter_otlp_endpoint: str = Field(
         "", description="Base URL of an OTLP/HTTP collector; finished runs go to its /v1/traces. Empty: nowhere"
