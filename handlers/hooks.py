@@ -18,7 +18,8 @@ from urllib.parse import unquote
 from domain.actions import Target
 from domain.alerts import Alert, Severity, fingerprint
 from domain.errors import BadInput
-from handlers.sources import Parser, Reading
+from handlers.hooks_gitlab import gitlab
+from handlers.sources import Parser, Reading, mapping
 
 _PHASES = ("QUEUED", "STARTED", "COMPLETED", "FINALIZED")
 _RESULTS = ("SUCCESS", "UNSTABLE", "FAILURE", "NOT_BUILT", "ABORTED")
@@ -58,12 +59,17 @@ def bearer_or_password(headers: Mapping[str, str]) -> str:
     return login.partition(":")[2]
 
 
+def secret_token(headers: Mapping[str, str]) -> str:
+    """GitLab's secret token, else the bearer token: a webhook of GitLab can have headers of its own as well."""
+    return headers.get("x-gitlab-token") or bearer(headers)
+
+
 def jenkins(payload: Any, reading: Reading) -> list[Alert]:
     """The notification plugin's JSON. A result only ever gets worse, so that a failure counts once a build is completed,
     and a success once it is finalized; another phase, or a build that was stopped, gives no alert.
     """
-    body = _mapping(payload, "body")
-    build = _mapping(body.get("build"), "build")
+    body = mapping(payload, "body")
+    build = mapping(body.get("build"), "build")
     phase, status = build.get("phase"), build.get("status")
     if phase not in _PHASES:
         raise BadInput(f"must be one of {', '.join(_PHASES)}", field="build.phase")
@@ -85,6 +91,11 @@ HOOKS: Mapping[str, Hook] = {
         bearer_or_password,
         "Send AGENT_ALERT_TOKEN as the password in the endpoint's URL (https://jenkins:TOKEN@…), or as a bearer token.",
         'Basic realm="personal-agent"',
+    ),
+    "gitlab": Hook(
+        gitlab,
+        secret_token,
+        "Give the webhook AGENT_ALERT_TOKEN as its secret token, which GitLab sends as X-Gitlab-Token, or send a bearer token.",
     ),
 }
 
@@ -155,12 +166,6 @@ def _told(build: Mapping[str, Any], reading: Reading) -> str:
     if commit := _scm(build).get("commit"):
         lines.append(f"Commit {commit[:40]}.")
     return reading.text("description", "\n".join(lines))
-
-
-def _mapping(value: Any, at: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise BadInput("must be an object", field=at)
-    return value
 
 
 def _moment(value: Any) -> datetime:

@@ -95,7 +95,7 @@ Parser = Callable[[Any, Reading], list[Alert]]
 
 def alertmanager(payload: Any, reading: Reading) -> list[Alert]:
     """Alertmanager's webhook, version 4."""
-    body = _mapping(payload, "body")
+    body = mapping(payload, "body")
     if str(body.get("version", "4")) != "4":
         raise BadInput("the webhook version must be 4", field="version")
     return _grouped(body, reading, "alertmanager")
@@ -103,16 +103,16 @@ def alertmanager(payload: Any, reading: Reading) -> list[Alert]:
 
 def grafana(payload: Any, reading: Reading) -> list[Alert]:
     """Grafana's unified alerting webhook, which looks like Alertmanager's."""
-    return _grouped(_mapping(payload, "body"), reading, "grafana")
+    return _grouped(mapping(payload, "body"), reading, "grafana")
 
 
 def pagerduty(payload: Any, reading: Reading) -> list[Alert]:
     """PagerDuty's webhook, version 3; events that open or resolve nothing give no alert."""
-    event = _mapping(_mapping(payload, "body").get("event"), "event")
+    event = mapping(mapping(payload, "body").get("event"), "event")
     kind = _string(event.get("event_type"), "event.event_type")
     if kind not in ("incident.triggered", "incident.reopened", "incident.resolved"):
         return []
-    data = _mapping(event.get("data"), "event.data")
+    data = mapping(event.get("data"), "event.data")
     identity = _string(data.get("id"), "event.data.id")
     service = data.get("service")
     named = service.get("summary") if isinstance(service, Mapping) else ""
@@ -170,7 +170,7 @@ def _grouped(body: Mapping[str, Any], reading: Reading, source: str) -> list[Ale
 
 
 def _checked(one: Any, at: str) -> tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]:
-    alert = _mapping(one, at)
+    alert = mapping(one, at)
     if alert.get("status") not in ("firing", "resolved"):
         raise BadInput("must be firing or resolved", field=f"{at}.status")
     return _flat(alert.get("labels"), f"{at}.labels"), _flat(alert.get("annotations"), f"{at}.annotations"), alert
@@ -211,7 +211,7 @@ def _grouped_one(
 
 
 def _generic_one(one: Any, reading: Reading, at: str) -> Alert:
-    alert = _mapping(one, at)
+    alert = mapping(one, at)
     name = alert.get("name") or alert.get("title")
     name = _string(name, f"{at}.name")
     raw = _flat(alert.get("labels"), f"{at}.labels")
@@ -248,7 +248,8 @@ def _few(alerts: Sequence[Any]) -> Sequence[Any]:
     return alerts
 
 
-def _mapping(value: Any, at: str) -> Mapping[str, Any]:
+def mapping(value: Any, at: str) -> Mapping[str, Any]:
+    """A part that has to be an object. Raises BadInput with where it stands."""
     if not isinstance(value, Mapping):
         raise BadInput("must be an object", field=at)
     return value
@@ -264,7 +265,7 @@ def _flat(value: Any, at: str) -> Mapping[str, Any]:
     """Labels or annotations: names to plain values."""
     if value is None:
         return {}
-    for name, inner in _mapping(value, at).items():
+    for name, inner in mapping(value, at).items():
         if isinstance(inner, Mapping | list):
             raise BadInput("must be a plain value", field=f"{at}.{name[:100]}")
     return dict(value)

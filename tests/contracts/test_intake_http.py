@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from bot.local.gitlab import GitLab
 from domain.errors import JournalError
 from domain.events import AlertReceived
 from handlers.intake import LARGEST, routes
@@ -199,3 +200,32 @@ async def test_a_bad_build_is_400_with_a_field_and_never_500(tmp_path: Path, bod
         status, answer, _ = await one.post(body, "/hooks/jenkins")
         assert status == 400
         assert answer["field"]
+
+
+async def test_what_gitlab_sends_is_taken_with_its_secret_token_and_nothing_without(tmp_path: Path) -> None:
+    async with intake(tmp_path) as one, GitLab(speed=60) as gitlab:
+        gitlab.add_hook(f"{one.url}/hooks/gitlab", token=TOKEN)
+        gitlab.add_hook(f"{one.url}/hooks/gitlab", token="wrong")
+        line = await gitlab.finished(gitlab.release_small())
+        right = [each for each in gitlab.hooks.deliveries if each.headers["X-Gitlab-Token"] == TOKEN]
+        wrong = [each for each in gitlab.hooks.deliveries if each not in right]
+        assert {each.status for each in right} == {202}
+        assert {each.status for each in wrong} == {401}
+        assert "X-Gitlab-Token" in wrong[0].answer
+        [waits] = [alert for alert in one.plane.alerts if alert.firing]
+        assert (waits.name, waits.labels["pipeline"]) == ("DeploymentWaiting", str(line.id))
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-Gitlab-Token": ""}, {"X-Gitlab-Token": TOKEN + "x"}, _basic(TOKEN)])
+async def test_an_event_of_gitlab_without_the_token_is_not_read(tmp_path: Path, headers: dict[str, str]) -> None:
+    async with intake(tmp_path) as one:
+        status, _, sent = await one.post(b"not even JSON", "/hooks/gitlab", token=None, headers=headers)
+        assert (status, sent["WWW-Authenticate"]) == (401, 'Bearer realm="personal-agent"')
+
+
+async def test_an_event_that_gitlab_does_not_have_is_400_with_its_field(tmp_path: Path) -> None:
+    async with intake(tmp_path) as one:
+        token = {"X-Gitlab-Token": TOKEN}
+        assert (await one.post({"object_kind": "build"}, "/hooks/gitlab", token=None, headers=token))[0] == 202
+        status, answer, _ = await one.post({"object_kind": "party"}, "/hooks/gitlab", token=None, headers=token)
+        assert (status, answer["field"]) == (400, "object_kind")
