@@ -1,7 +1,7 @@
 """What GitLab sends of its pipelines and deployments -> Alert. Pure, as sources is.
 
 A pipeline that failed is an alert about its project and ref, one in which a deployment waits for a person is a matter of its
-own, and a failed deployment is an alert about its environment. Whatever else GitLab sends is taken and means nothing here: after
+own, and a failed deployment is an alert about its environment. Whatever else GitLab sends is taken and means nothing: after
 four refusals in a row GitLab sends no more.
 """
 
@@ -141,7 +141,12 @@ def _of_deployment(body: Mapping[str, Any], reading: Reading) -> list[Alert]:
     if status not in ("failed", "success"):
         return []
     firing, at = status == "failed", _moment(body.get("status_changed_at"))
-    labels: dict[str, Any] = {"alertname": "GitLabDeploymentFailed", "project": project, "ref": ref, "environment": environment}
+    labels: dict[str, Any] = {
+        "alertname": "GitLabDeploymentFailed",
+        "project": project,
+        "ref": ref,
+        "environment": environment,
+    }
     labels |= {
         "sha": body.get("short_sha"),
         "job_id": body.get("deployable_id"),
