@@ -2,7 +2,7 @@
 
 A pipeline that failed is an alert about its project and ref, one in which a deployment waits for a person is a matter of its
 own, and a failed deployment is an alert about its environment. Whatever else GitLab sends is taken and means nothing: after
-four refusals in a row GitLab sends no more.
+four refusals in a row GitLab pauses the webhook.
 """
 
 from __future__ import annotations

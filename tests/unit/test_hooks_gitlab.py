@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 
-from bot.local.gitlab import GitLab, Job, Pipeline
+from bot.local.gitlab import GitLab, Job, Outcome, Pipeline
 from domain.alerts import Alert, Severity
 from domain.canonical import canonical
 from domain.codec import encode
 from domain.errors import BadInput
+from domain.events import AlertJoined, IncidentOpened
 from handlers.hooks import HOOKS, secret_token
 from handlers.sources import Reading
+from tests.unit.test_incidents import desk
 from tests.unit.test_intake import JSON, taken
 
 
@@ -30,9 +34,9 @@ def read(payload: Any) -> list[Alert]:
     return HOOKS["gitlab"].parser(payload, reading())
 
 
-def build(number: int, name: str, status: str, environment: str = "", **more: Any) -> dict[str, Any]:
-    place = {"name": environment, "action": "start", "deployment_tier": "production"} if environment else None
-    return {"id": number, "name": name, "stage": "x", "status": status, "manual": bool(environment), "allow_failure": False,
+def build(number: int, name: str, status: str, to: str = "", **more: Any) -> dict[str, Any]:
+    place = {"name": to, "action": "start", "deployment_tier": "production"} if to else None
+    return {"id": number, "name": name, "stage": "x", "status": status, "manual": bool(to), "allow_failure": False,
             "failure_reason": None, "environment": place} | more  # fmt: skip
 
 
@@ -135,6 +139,37 @@ async def test_a_deployment_that_failed_outside_of_gitlab_is_one_too(gitlab: Git
     [one] = read(json.loads(gitlab.hooks.deliveries[0].body))
     assert (one.name, one.target.environment, one.url) == ("GitLabDeploymentFailed", "staging", "")
     assert one.summary == "Deployment of shop/orders (main) to staging failed"
+
+
+async def test_a_canary_that_fails_ends_the_wait_and_is_one_incident_of_its_pipeline(
+    gitlab: GitLab, tmp_path: Path
+) -> None:
+    line = await gitlab.finished(gitlab.release_small())
+    gitlab.delivered.troubles["deploy-canary"] = [Outcome("script_failure", 1, ("timed out waiting for the rollout",))]
+    gitlab.engine.play(job(line, "deploy-canary"), line.user, {}, 40)
+    await gitlab.until(lambda: line.status == "failed")
+    await gitlab.hooks.settled()
+    async with desk(tmp_path) as it:
+        for each in gitlab.hooks.deliveries:
+            await it.receive(*read(json.loads(each.body)))
+        opened = await it.events(IncidentOpened)
+        assert [each.incident.title for each in opened] == [
+            f"Pipeline #{line.id} of shop/orders (main) waits to deploy to production/canary",
+            "Deployment of shop/orders (main) to production/canary failed",
+        ]
+        assert len(it.index) == 1
+        assert [each.fingerprint for each in await it.events(AlertJoined) if each.firing] == ["gitlab:shop/orders@main"]
+
+
+async def test_a_newer_pipeline_that_waits_takes_the_place_of_the_older_one(gitlab: GitLab, tmp_path: Path) -> None:
+    lines = [await gitlab.finished(start()) for start in (gitlab.release_small, gitlab.release_with_migration)]
+    async with desk(tmp_path) as it:
+        for each in gitlab.hooks.deliveries:
+            await it.receive(*read(json.loads(each.body)))
+        assert len(await it.events(IncidentOpened)) == 2
+        [entry] = [it.index.find(one) for one in read(json.loads(gitlab.hooks.deliveries[-1].body)) if one.firing]
+        assert entry is not None
+        assert (entry.fingerprints, len(it.index)) == ({f"gitlab:shop/orders#{lines[1].id}:deployment"}, 1)
 
 
 # --- which status is what
@@ -254,6 +289,24 @@ def test_an_environment_with_an_at_sign_is_not_taken_for_another_place() -> None
     assert read(deployment(environment="x@environment:staging"))[0].target.environment == "production"
     [_, one] = read(event(builds=[build(2, "deploy", "manual", "x@environment:staging")]))
     assert one.target.environment == "production"
+
+
+@pytest.mark.parametrize(
+    ("said", "is_"),
+    [
+        ("2026-03-10 12:00:00 UTC", "2026-03-10T12:00:00+00:00"),
+        ("2026-03-10 12:00:00 +0200", "2026-03-10T10:00:00+00:00"),
+        ("2026-03-10T12:00:00.123Z", "2026-03-10T12:00:00.123000+00:00"),
+        ("2026-03-10 12:00:00", "2026-03-10T12:00:00+00:00"),
+    ],
+)
+def test_gitlabs_times_are_read_however_it_writes_them(said: str, is_: str) -> None:
+    assert read(deployment(status_changed_at=said))[0].starts_at.isoformat() == is_
+
+
+@pytest.mark.parametrize("said", [None, 7, "", "soon", "0001-01-01 00:00:00 +2359", "9999-12-31 23:59:59 -2359"])
+def test_a_time_that_is_none_is_now(said: Any) -> None:
+    assert abs((read(deployment(status_changed_at=said))[0].starts_at - datetime.now(UTC)).total_seconds()) < 60
 
 
 def test_an_endless_ref_is_cut_and_still_one_problem() -> None:
