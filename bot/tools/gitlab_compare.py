@@ -115,7 +115,7 @@ def bounded(diffs: Iterable[facts.Obj]) -> list[dict[str, Any]]:
         if not isinstance(diff, str) or not diff or each.get("generated_file") is True:
             continue
         kept = _beginning(diff, min(DIFF_BYTES, left))
-        left -= len(kept.encode())
+        left -= _size(kept)
         if kept:
             found.append(
                 {"path": facts.text(each.get("new_path"), 300), "diff": kept, "cut": kept != diff.rstrip("\n")}
@@ -128,11 +128,16 @@ def _beginning(diff: str, most: int) -> str:
     lines, size = [], 0
     for line in diff.rstrip("\n").split("\n"):
         line = shortened(line)
-        size += len(line.encode()) + 1
+        size += _size(line) + 1
         if size > most:
             break
         lines.append(line)
     return "\n".join(lines)
+
+
+def _size(text: str) -> int:
+    """Bytes; what is half a character (a lone surrogate, which JSON can hold) counts as well."""
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def _left_out(files: list[dict[str, Any]], *, whole: bool, cut: bool) -> list[str]:

@@ -132,7 +132,7 @@ async def _since(
 ) -> None:
     """Tell of each failed test since which pipeline it fails: of those just before this one that failed as well.
 
-    Where nothing is known of what was before, `since` stays 0.
+    Where that is not known, `since` is 0.
     """
     if report is None or not report["failing"] or not before:
         return
@@ -145,6 +145,8 @@ async def _since(
         case |= {"since": line["number"], "age": 1}
         for each, older in zip(over, reports, strict=False):
             if older is None or case["test"] not in {one["test"] for one in older["failing"]}:
+                if older is not None and older["failed"] > len(older["failing"]):
+                    case |= {"since": 0, "age": 0}  # it may be among those that were not named
                 break
             case |= {"since": each["number"], "age": case["age"] + 1}
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import pytest
 
+from bot.analyzers import analyze
 from bot.analyzers.pipelines import flakes
+from bot.analyzers.reading import Reading
 from bot.local.gitlab import Outcome, Pipeline, Project
 from bot.local.gitlab.model import REPORTER, Bridge, now
 from bot.local.gitlab.world import BROKEN_TAX, MARA, PRIYA, TAX, push
-from bot.tools import gitlab_compare, gitlab_fetch, gitlab_pipeline
+from bot.tools import gitlab_compare, gitlab_facts as facts, gitlab_fetch, gitlab_pipeline
+from domain.alerts import Alert
+from domain.canonical import plain
+from domain.diagnosis import Finding
 from domain.errors import ToolError
 from tests.contracts.gitlab_world import World, world
 
@@ -207,6 +213,16 @@ async def test_where_nothing_is_known_of_the_time_before_a_test_is_not_called_ne
     assert "not known since when" in text(shop, "gitlab_pipeline", seen)
 
 
+async def test_of_more_failed_tests_than_are_named_before_it_is_not_claimed_when_one_began(shop: World) -> None:
+    many = tuple(("t", f"test_{n}", "boom") for n in range(facts.MOST_TESTS + 1))
+    last = ("t", f"test_{facts.MOST_TESTS}", "boom")
+    line = list(project(shop).pipelines.values())[-1]
+    again(shop, line, job="unit", outcome=Outcome("script_failure", 1, (), many))
+    again(shop, line, job="unit", outcome=Outcome("script_failure", 1, (), (last, many[0])))
+    seen = await shop.read("gitlab_pipeline", project=CHECKOUT)
+    assert [(case["test"], case["age"]) for case in seen["tests"]["failing"]] == [(f"t.{last[1]}", 0), ("t.test_0", 2)]
+
+
 async def test_a_lost_runner_is_the_machinerys_fault(shop: World) -> None:
     line = list(project(shop).pipelines.values())[-1]
     lost = Outcome("runner_system_failure", lines=("prepare environment: waiting for pod running: timed out",))
@@ -319,6 +335,37 @@ async def test_of_a_report_that_is_too_large_the_counts_are_told(shop: World) ->
     unit.outcome = Outcome("script_failure", 1, unit.outcome.lines, many)
     seen = await shop.read("gitlab_pipeline", project=CHECKOUT)
     assert (seen["tests"]["failed"], seen["tests"]["failing"]) == (len(many), [])
+
+
+# --- what the built-in rules make of it
+
+
+async def found(shop: World, what: Pipeline) -> Finding:
+    """What the analyzers say of a pipeline, by these reads."""
+    numbers = count(1)
+
+    async def read(tool: str, arguments: Mapping[str, Any]) -> Reading:
+        return Reading(f"E{next(numbers)}", ok=True, data=plain(await shop.read(tool, **arguments)))
+
+    labels = {"pipeline": str(what.id), "ref": what.ref}
+    about = shop.tools["gitlab_pipelines"].understand({"project": CHECKOUT}).target
+    alert = Alert(
+        "f", firing=True, name="GitLabPipelineFailed", source="gitlab", starts_at=now(), labels=labels, target=about
+    )
+    [finding] = await analyze(about, alert, read)
+    return finding
+
+
+async def test_the_rules_read_a_broken_test_a_flaky_one_and_a_lost_runner_off_these_reads(shop: World) -> None:
+    green = list(project(shop).pipelines.values())[-1]
+    flaky = await found(shop, again(shop, green, job="integration", outcome=flaked()))
+    assert (flaky.code, flaky.proposal and flaky.proposal.tool) == ("build.flaky_test", "gitlab_retry_pipeline")
+    broken = await found(shop, pushed(shop, {"checkout/tax.py": BROKEN_TAX}, "Unknown regions pay no tax"))
+    assert (broken.code, broken.facts["tests"]) == ("build.broken_test", [RATED])
+    assert "by Priya Nair: Unknown regions pay no tax" in broken.detail
+    lost = Outcome("runner_system_failure", lines=("prepare environment: waiting for pod running: timed out",))
+    machinery = await found(shop, again(shop, green, job="unit", outcome=lost))
+    assert (machinery.code, machinery.facts["agent"]) == ("build.infrastructure", "linux-3")
 
 
 # --- comparisons

@@ -251,6 +251,10 @@ def test_a_file_whose_diff_is_left_out_is_not_called_unchanged() -> None:
     assert (renamed["shown"], renamed["change"], renamed["old_path"]) == (True, "renamed", "a")
 
 
+def test_half_a_character_in_a_diff_is_no_failure() -> None:
+    assert gitlab_compare.bounded([{"diff": "+\ud800\n", "new_path": "a"}])[0]["diff"] == "+\ud800"
+
+
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n\r"), max_size=80), max_size=400))
 def test_a_bounded_diff_is_the_beginning_of_it(lines: list[str]) -> None:
     diff = "\n".join(lines)
