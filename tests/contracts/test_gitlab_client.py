@@ -112,6 +112,16 @@ async def test_a_list_that_goes_by_a_cursor_is_followed_by_its_link(shop: World)
     assert seen.complete
 
 
+async def test_the_number_of_the_next_page_is_enough_where_no_link_is_sent() -> None:
+    async def handler(request: web.Request) -> web.Response:
+        page = int(request.query.get("page", "1"))
+        return web.json_response([page], headers={"X-Next-Page": str(page + 1) if page < 3 else ""})
+
+    async with answering(handler) as client:
+        seen = await client.pages("/projects/1/pipelines", {"page": "1"}, doing="list", most=9)
+    assert (seen.items, seen.complete) == ((1, 2, 3), True)
+
+
 async def test_a_link_leads_to_no_other_host_and_no_other_path() -> None:
     asked = []
 
