@@ -123,8 +123,8 @@ async def test_what_does_not_go_is_refused_in_gitlabs_words(desk: Desk, path: st
 
 async def test_too_many_requests_are_429_with_when_to_come_again(desk: Desk) -> None:
     desk.gitlab.throttle(2, retry_after=7)
-    answers = [await desk.ask("GET", CHECKOUT) for _ in range(3)]
-    status, text, headers = answers[-1]
+    answers = [await desk.ask("GET", CHECKOUT) for _ in range(6)]  # a minute may end among them
+    status, text, headers = next(answer for answer in answers if answer[0] != 200)
     assert (status, text, headers["retry-after"], headers["ratelimit-remaining"]) == (429, "Retry later\n", "7", "0")
 
 

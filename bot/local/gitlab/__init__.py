@@ -30,15 +30,15 @@ class GitLab:
 
     port: 0 for a free one. speed: 1 runs at the demo's pace, 10 ten times faster.
     `token` is the agent's: the scope api, and the role Developer in every project. `delivered` is the project that is
-    delivered by hand (see `delivery`). `on_job` is called whenever a job has begun to run or is over: its status says which.
+    delivered by hand. `on_job` is called whenever a job has begun to run or is over: its status says which.
     """
 
-    def __init__(self, port: int = 0, speed: float = 1.0, delivered: str = "shop/orders") -> None:
+    def __init__(self, port: int = 0, speed: float = 1.0) -> None:
         self.port = port
         self.hooks = Hooks()
         self.engine = Engine(delivery.verdict, speed, self._on_change)
         self.projects = world.seed(self.engine)
-        self.delivered = self.projects[delivered] = delivery.seed(self.engine, 21, delivered)
+        self.delivered = self.projects[delivery.PATH] = delivery.seed(self.engine)
         self.on_job: Callable[[Job], None] = lambda job: None
         self.tokens: dict[str, Token] = {}
         self.token = self.issue(world.AGENT, dict.fromkeys(self.projects, DEVELOPER)).value

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from bot.local.gitlab.repository import Repository
 
@@ -244,6 +242,3 @@ class Project:
     def jobs(self) -> list[Job]:
         """Every job, newest first."""
         return sorted((job for line in self.pipelines.values() for job in line.jobs), key=lambda job: -job.id)
-
-
-Query = Mapping[str, Any]
