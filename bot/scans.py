@@ -66,13 +66,13 @@ async def propose(world: World, mode: Mode, key: str, user: str, now: datetime) 
         model=world.rules.name,
         mode=mode,
         target=world.placed(known.finding.target),
-        question=f"{known.finding.title} ({key})",
+        question=known.finding.title,
         requester=user,
         channel=scan.spec.channel if scan else "",
         work=WorkKind.CONFIGURATION_FINDING,
     )
     call = ToolCall("finding", proposal.tool, canonical(plain(proposal.arguments)).decode())
-    said = f"{name} asked for it. {known.finding.detail} {proposal.why}"
+    said = f"{name} asked for it. {proposal.why}"
     events = (RunStarted(spec), FindingsReported((), 0), StepPlanned(1, "person", Answer(said, (call,)), 0))
     try:
         await world.journal.append(*(Draft(event, Actor("person", user), run_id=run_id) for event in events))

@@ -131,11 +131,19 @@ class People:
         return await self.interactivity.click(actor, place, action_id, block_id=block_id, value=value, state=state)
 
     async def click(
-        self, user: str, channel: str, ts: str, action_id: str, state: Json | None = None, *, value: Any = None
+        self,
+        user: str,
+        channel: str,
+        ts: str,
+        action_id: str,
+        state: Json | None = None,
+        *,
+        value: Any = None,
+        block_id: str | None = None,
     ) -> Json:
         """A person presses an element of a message, or of an ephemeral to them; see `use`."""
         place = self.place(user, "message", {"channel": channel, "ts": ts, "action_id": action_id})
-        return await self.use(user, place, action_id, value=value, state=state)
+        return await self.use(user, place, action_id, block_id=block_id, value=value, state=state)
 
     async def press(self, user: str, action_id: str, *, view_id: str | None = None, value: Any = None) -> Json:
         """A person presses an element of an open modal, or of the App Home without `view_id`; see `use`."""
