@@ -78,7 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _demo(demo: argparse.ArgumentParser) -> None:
     demo.add_argument(
-        "--scenario", default="bad-rollout", metavar="NAME", help="bad-rollout, oom, image-typo, recovered"
+        "--scenario",
+        default="bad-rollout",
+        metavar="NAME",
+        help="bad-rollout, oom, image-typo, recovered, configuration",
     )
     demo.add_argument("--port", type=int, default=0, metavar="N", help="port of the page; 0 picks a free one")
     demo.add_argument(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.agent.telling import tell
@@ -10,6 +11,7 @@ from bot.agent.world import World
 from domain.actions import Mode, Target
 from domain.canonical import canonical, digest_of, plain
 from domain.decisions import SYSTEM, Actor
+from domain.diagnosis import Confidence, Finding
 from domain.errors import BadInput, ChatError, Conflict, NotAllowed
 from domain.events import Draft, FindingSnoozed, FindingsReported, RunStarted, StepPlanned
 from domain.fold import fold
@@ -73,12 +75,23 @@ async def propose(world: World, mode: Mode, key: str, user: str, now: datetime) 
     )
     call = ToolCall("finding", proposal.tool, canonical(plain(proposal.arguments)).decode())
     said = f"{name} asked for it. {proposal.why}"
-    events = (RunStarted(spec), FindingsReported((), 0), StepPlanned(1, "person", Answer(said, (call,)), 0))
+    events = (
+        RunStarted(spec),
+        FindingsReported((_as_told(known),), 0),
+        StepPlanned(1, "person", Answer(said, (call,)), 0),
+    )
     try:
         await world.journal.append(*(Draft(event, Actor("person", user), run_id=run_id) for event in events))
     except Conflict as error:
         raise BadInput("This change was proposed today already.") from error
     return run_id
+
+
+def _as_told(known: KnownFinding) -> Finding:
+    """The finding in another run than its scan's: what it rests on is evidence there, and none here."""
+    found, cited = known.finding, ", ".join(item.id for item in known.finding.evidence)
+    detail = f"{found.detail} Found by {known.run_id}, evidence {cited}."
+    return replace(found, detail=detail, evidence=(), facts={**found.facts, "confidence": Confidence.LIKELY.value})
 
 
 async def snooze(world: World, key: str, user: str, owner: str, days: int, reason: str, now: datetime) -> KnownFinding:

@@ -8,9 +8,10 @@ import signal
 from collections.abc import AsyncIterator
 
 from bot import logs
+from bot.commands import demo_scan
 from bot.commands.stage import Stage, folder_for, stage
 from bot.commands.transcript import line
-from bot.local.scenarios import SCENARIOS, Scenario
+from bot.local.scenarios import CONFIGURATION, SCENARIOS, Scenario
 from bot.worth_text import words
 from domain.alerts import Incident
 from domain.decisions import ApprovalState
@@ -26,16 +27,21 @@ BEFORE_TROUBLE_SECONDS = 3.0
 
 def run(options: argparse.Namespace) -> int:
     """Play. With --auto: 0 only if the incident ended verified and resolved."""
-    scenario = next((scenario for scenario in SCENARIOS if scenario.name == options.scenario), None)
+    scenarios = (*SCENARIOS, CONFIGURATION)
+    scenario = next((scenario for scenario in scenarios if scenario.name == options.scenario), None)
     if scenario is None:
-        known = ", ".join(scenario.name for scenario in SCENARIOS)
+        known = ", ".join(scenario.name for scenario in scenarios)
         raise SettingsError(f"--scenario: there is no {options.scenario}; the scenarios are {known}")
     logs.configure(lambda text: text, level=40)
     return asyncio.run(_play(scenario, options))
 
 
 async def _play(scenario: Scenario, options: argparse.Namespace) -> int:
-    async with folder_for(keep=options.keep) as folder, stage(folder, port=options.port) as world:
+    async with (
+        folder_for(keep=options.keep) as folder,
+        demo_scan.measured(scenario) as prometheus,
+        stage(folder, port=options.port, PROMETHEUS_URL=prometheus) as world,
+    ):
         print(f"{scenario.title}. {scenario.description}\n")
         if options.auto:
             code = await _auto(world, scenario)
@@ -56,6 +62,8 @@ async def _wait(world: Stage, scenario: Scenario) -> int:
     telling = asyncio.create_task(_tell(world))
     await asyncio.sleep(BEFORE_TROUBLE_SECONDS)
     await scenario.start(world.cluster)
+    if scenario is CONFIGURATION:
+        await demo_scan.propose(world, scenario)
     await stop.wait()
     telling.cancel()
     await asyncio.gather(telling, return_exceptions=True)
@@ -77,6 +85,8 @@ async def _auto(world: Stage, scenario: Scenario) -> int:
         async with asyncio.timeout(PLAY_SECONDS):
             with world.app.journal.subscribe() as events:
                 await scenario.start(world.cluster)
+                if scenario is CONFIGURATION:
+                    return await demo_scan.play(world, scenario, events, _print)
                 incident_id = await _until_over(world, events)
     except TimeoutError:
         print(f"\nnot over after {PLAY_SECONDS:.0f} s")

@@ -59,6 +59,18 @@ async def _recovered(cluster: Cluster) -> None:
     await _request(cluster, "POST", f"/api/v1/namespaces/shop/pods/{name}/eviction", eviction)
 
 
+async def _configuration(cluster: Cluster) -> None:
+    """CI rolls out web with the requests of a load test; it comes up well."""
+    wanted = {"cpu": "1", "memory": "1Gi"}
+    container = {"name": "web", "resources": {"requests": wanted, "limits": {"memory": "1Gi"}}}
+    patch = {
+        "metadata": {"annotations": {"kubernetes.io/change-cause": "CI #1963: web, requests as in the load test"}},
+        "spec": {"template": {"spec": {"containers": [container]}}},
+    }
+    path = "/apis/apps/v1/namespaces/shop/deployments/web"
+    await _request(cluster, "PATCH", f"{path}?fieldManager=ci", patch, STRATEGIC)
+
+
 async def _deploy(cluster: Cluster, name: str, tag: str, cause: str) -> None:
     """What a CI job does: sets the image and says why."""
     container = {"name": name, "image": f"{REGISTRY}/{name}:{tag}"}
@@ -120,3 +132,13 @@ SCENARIOS: tuple[Scenario, ...] = (
         None,
     ),
 )
+CONFIGURATION = Scenario(
+    "configuration",
+    "web asks for far more than it uses",
+    "CI rolled out web with the requests of a load test. Nothing is broken; a scan of the configuration finds it.",
+    "shop",
+    "web",
+    _configuration,
+    "kubernetes_set_resources",
+)
+"""Nothing alerts here: somebody asks for a scan."""

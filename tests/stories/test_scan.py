@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
+from bot.commands import demo_scan
 from bot.local.cluster import Cluster
 from bot.local.prometheus import Prometheus
+from bot.local.scenarios import CONFIGURATION
 from bot.local.usage import used_for_a_week
 from domain.decisions import ApprovalState
 from domain.events import FindingSnoozed, RunStarted, WorkUnitRecorded
 from domain.runs import Origin, RunOutcome
 from domain.weeks import appointment
 from domain.work import WorkKind, WorkOutcome
-from tests.stories.telling import GITA, JONAS, MARA, Story, telling
+from tests.stories.telling import GITA, JONAS, MARA, Story, scenario_named, telling
 
 WASTE = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "1Gi"}}
 
@@ -206,3 +210,25 @@ async def test_a_scheduled_scan_speaks_once_and_then_only_of_news(tmp_path: Path
         listed = await story.until(lambda: message(story, loud))
         assert listed is not None
         assert "*worse*" in words(listed)
+
+
+async def test_the_demo_of_a_scan_ends_well_only_where_its_change_is_verified(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[str] = []
+    async with demo_scan.measured(CONFIGURATION) as url, telling(tmp_path, PROMETHEUS_URL=url) as story:
+        await CONFIGURATION.start(story.stage.cluster)
+        with story.journal.subscribe() as events:
+            code = await demo_scan.play(
+                story.stage, CONFIGURATION, events, lambda one: seen.append(type(one.event).__name__)
+            )
+        assert code == 0
+        assert "executed and verified" in capsys.readouterr().out
+        assert "VerificationPassed" in seen
+        other = replace(CONFIGURATION, expected_tool="kubernetes_rollback")
+        assert await demo_scan._problem(story.stage, other) == "Expected one kubernetes_rollback to be executed."
+
+
+async def test_other_demos_have_no_prometheus() -> None:
+    async with demo_scan.measured(scenario_named("oom")) as url:
+        assert url == ""
