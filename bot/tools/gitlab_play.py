@@ -244,9 +244,8 @@ async def _execute(client: GitLabClient, action: Action, key: str) -> str:
     doing = f"{'run' if seen.again else 'play'} {what}{' again' if seen.again else ''}"
     body = {} if seen.again else _body({**variables, KEY: key})
     reply = await client.post(seen.call, body, doing=doing, allow=(400, 403))
-    if (
-        reply.status == 403 and body and not variables
-    ):  # perhaps it may set no variables: nothing was done, and it may go without
+    if reply.status == 403 and body and not variables:
+        # perhaps it may set no variables: nothing was done, and it may go without the key
         reply = await client.post(seen.call, {}, doing=doing, allow=(400, 403))
     if reply.status == 400:
         raise TargetMoved(f"{what} can no longer be started, so nothing was done: {told(reply)}")

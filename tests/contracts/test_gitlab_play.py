@@ -117,6 +117,14 @@ async def test_a_variable_has_a_name_that_gitlab_takes_and_the_key_is_the_agents
         gitlab.tools[PLAY].understand({"project": CHECKOUT, "job": 1, "variables": {name: "1"}})
 
 
+async def test_a_variable_that_a_card_would_not_show_as_it_is_is_refused(gitlab: Shop) -> None:
+    with pytest.raises(ToolError, match="looks like a secret, which a card would not show"):
+        await proposed(gitlab, waiting(gitlab), variables={"DEPLOY_TOKEN": "glpat-abcDEF123456ghiJKL78"})
+    for value in ("1\n# deploys nothing", "1\u202e2"):
+        with pytest.raises(ArgumentsRefused, match="WAVE has a line break or a character that nobody sees"):
+            gitlab.tools[PLAY].understand({"project": CHECKOUT, "job": 1, "variables": {"WAVE": value}})
+
+
 async def test_a_job_that_runs_or_cannot_yet_is_not_started(gitlab: Shop) -> None:
     gitlab.gitlab.engine.hold("integration")
     line = gitlab.gitlab.push(CHECKOUT, {"README.md": b"# more\n"}, "More")
