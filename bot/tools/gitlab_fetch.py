@@ -12,7 +12,7 @@ from bot.tools.rest import Missing
 LARGEST_REPORT = 8 << 20
 """Bytes of a test report that are read; of a larger one its summary is."""
 
-_EVER = "2000-01-01T00:00:00Z"
+EVER = "2000-01-01T00:00:00Z"
 
 
 async def project_json(client: GitLabClient, project: str) -> Any:
@@ -53,7 +53,7 @@ async def last_deployment(client: GitLabClient, project: str, environment: str) 
         "environment": environment,
         "status": "success",
         "order_by": "finished_at",
-        "finished_after": _EVER,
+        "finished_after": EVER,
         "sort": "desc",
     }
     found, _ = await deployments(client, project, asked, 1)

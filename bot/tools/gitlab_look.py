@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from bot.tools.gitlab_client import GitLabClient, project_path
+from bot.tools.gitlab_fetch import EVER
 from bot.tools.rest import Missing
 from domain.actions import Target
 from domain.errors import ToolError
@@ -175,8 +176,14 @@ async def deployments(client: GitLabClient, project: str, since: str) -> tuple[D
 
 
 async def live(client: GitLabClient, project: str, name: str) -> Deployment | None:
-    """The deployment that an environment shows now: the last one that succeeded."""
-    asked = {"environment": name, "status": "success", "order_by": "updated_at", "sort": "desc"}
+    """What is deployed to an environment: what was over last with success, whenever it was asked for."""
+    asked = {
+        "environment": name,
+        "status": "success",
+        "order_by": "finished_at",
+        "finished_after": EVER,  # GitLab orders by that time only along with a filter of it
+        "sort": "desc",
+    }
     doing = f"look what is deployed to {name} of {project}"
     found = await client.pages(f"{project_path(project)}/deployments", asked, doing=doing, size=1)
     return deployment_of(found.items[0]) if found.items else None

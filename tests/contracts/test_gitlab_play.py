@@ -33,7 +33,8 @@ def waiting(gitlab: Shop) -> Job:
 def live(gitlab: Shop) -> Job:
     """The job that deployed what is in production now."""
     made = [each for each in gitlab.project.deployments if each.environment == "production"]
-    found = max((each for each in made if each.status == "success"), key=lambda each: each.updated_at).job
+    ended = [each for each in made if each.status == "success"]
+    found = max(ended, key=lambda each: each.finished_at or each.updated_at).job
     assert found is not None
     return found
 
@@ -283,6 +284,18 @@ async def test_the_undo_of_a_deployment_runs_the_earlier_ones_job_again(gitlab: 
     assert (await gitlab.ended(undo)).passed
     assert live(gitlab).pipeline is before.pipeline
     assert await gitlab.arrived(undo) is True
+
+
+async def test_what_is_there_is_what_was_over_last_and_not_what_was_touched_last(gitlab: Shop) -> None:
+    before = live(gitlab)
+    older = next(
+        made for made in gitlab.project.deployments if made.environment == "production" and made.status == "success"
+    )
+    assert older.job is not before
+    older.updated_at = now()
+    action = await proposed(gitlab, waiting(gitlab))
+    assert action.undo is not None
+    assert action.undo.arguments["job"] == before.id
 
 
 async def test_a_job_that_ran_again_already_is_not_run_twice_by_its_old_id(gitlab: Shop) -> None:
