@@ -28,6 +28,7 @@ from domain.ports import Preview, Probe
 
 PROBE_SECONDS = 120
 RUNS = ("running", "canceling")
+_NO_UNDO = "a canceled job does not go on; gitlab_retry_pipeline runs it again from its beginning"
 _IDLE = (*OVER, "manual")
 _STOPPED = ("canceled", "canceling")
 
@@ -103,7 +104,7 @@ def _preview(running: Active) -> Preview:
     line = running.line
     lines = [f"POST {project_path(line.project)}/pipelines/{line.id}/cancel"]
     lines += [f"- {line.shown(job)}" for job in running.jobs]
-    lines += [f"# {line.standing}", "# what its jobs did by then stays done"]
+    lines += [f"# {line.standing}", "# what its jobs did by then stays done", f"# no undo: {_NO_UNDO}"]
     lines += [
         f"# {job.name} is deploying to {line.deploys[job.id]}: it stops half-way, in whatever state that leaves"
         for job in running.deploying
@@ -112,7 +113,7 @@ def _preview(running: Active) -> Preview:
         observed=running.observed,
         diff="\n".join(lines),
         touches=len(running.jobs),
-        facts={"no_undo": "a canceled job does not go on; gitlab_retry_pipeline runs it again from its beginning"},
+        facts={"no_undo": _NO_UNDO},
     )
 
 

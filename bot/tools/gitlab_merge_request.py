@@ -15,7 +15,7 @@ from bot.tools.gitlab_look import LOOK_EVERY, Environment, label, number_of, tar
 from bot.tools.observed import moved_since
 from bot.tools.spec import Arguments, WriteTool
 from domain.actions import Action, Effect, Target
-from domain.canonical import digest_of
+from domain.canonical import canonical, digest_of
 from domain.codec import encode
 from domain.decisions import Check
 from domain.errors import OutcomeUnknown, TargetMoved, ToolError
@@ -23,9 +23,10 @@ from domain.ports import Preview, Probe
 from policies.redaction import Redactor
 
 PROBE_SECONDS = 60
-SHOWN = 3400
-"""Characters of a preview that a card shows whole."""
+SHOWN, ARGUMENTS_SHOWN = 3400, 4000
+"""Characters of a preview and of a call's arguments that a card shows whole."""
 
+_NO_UNDO = "close the merge request and delete its branch in GitLab; until somebody merges it nothing changes"
 _KEY = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 _MOST = 50
 
@@ -84,8 +85,11 @@ def _preview(worked: Worked, arguments: Arguments) -> Preview:
         diff,
         f"POST {path}/merge_requests",
         f"# {arguments['title']}: into {arguments['target_branch']}. People merge it, this agent does not.",
+        f"# no undo: {_NO_UNDO}",
     ]
     shown = "\n".join(lines)
+    if (long := len(canonical(arguments))) > ARGUMENTS_SHOWN:
+        raise ToolError(f"The call takes {long} characters, and a card shows {ARGUMENTS_SHOWN}. Make it smaller.")
     if len(shown) > SHOWN:
         raise ToolError(
             f"The change takes {len(shown)} characters to show, and a card shows {SHOWN}: nobody could approve what is not "
@@ -95,9 +99,7 @@ def _preview(worked: Worked, arguments: Arguments) -> Preview:
         observed=observed_of(worked),
         diff=shown,
         touches=len(worked.changes),
-        facts={
-            "no_undo": "close the merge request and delete its branch in GitLab; until somebody merges it nothing changes"
-        },
+        facts={"no_undo": _NO_UNDO},
     )
 
 

@@ -174,6 +174,7 @@ def _preview(seen: Seen, arguments: Arguments, watch: Watch | None) -> Preview:
         watched = watch.words(seen.project) if watch else ""
         lines.append(f"# {watched or 'nobody watches how it does afterwards: no objective is set for this project'}")
     undo, why = _undo(seen)
+    lines.append(f"# undo: {undo.note}" if undo else f"# no undo: {why}")
     facts = _release(seen) | ({"no_undo": why} if why else {})
     return Preview(observed=seen.observed, diff="\n".join(lines), touches=1, undo=undo, facts=facts)
 

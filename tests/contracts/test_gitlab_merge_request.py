@@ -67,6 +67,7 @@ async def test_a_preview_is_the_whole_diff_and_asks_for_nothing(gitlab: Shop) ->
         " backoff_ms: 200",
         "POST /projects/shop%2Fcheckout/merge_requests",
         "# Wait 4 s for payments: into main. People merge it, this agent does not.",
+        f"# no undo: {action.facts['no_undo']}",
     ]
     assert (action.touches, str(action.target), action.undo) == (1, "gitlab:shop/checkout", None)
     assert "close the merge request and delete its branch" in action.facts["no_undo"]
@@ -227,10 +228,17 @@ async def test_a_revert_does_not_bring_a_pipelines_definition_back_either(gitlab
 
 
 async def test_a_change_that_a_card_cannot_show_whole_is_refused(gitlab: Shop) -> None:
-    long = "".join(f"key_{n}: value of the setting number {n}\n" for n in range(60))
-    edits = [{"path": f"docs/{n}.md", "old": "", "new": long} for n in range(2)]
+    long = "".join(f"key_{n}: value of the setting number {n}\n" for n in range(120))
+    bad = gitlab.gitlab.push(CHECKOUT, {"long.yaml": long.encode()}, "Long").sha
     with pytest.raises(ToolError, match=f"a card shows {SHOWN}: nobody could approve what is not seen whole"):
-        await gitlab.propose(OPEN, **{**WAIT, "edits": edits})
+        await gitlab.propose(OPEN, project=CHECKOUT, target_branch="main", title="Short again", revert=bad)
+
+
+async def test_arguments_that_a_card_would_cut_are_refused_although_the_diff_is_short(gitlab: Shop) -> None:
+    lines = "".join(f"line {n}: as it is and as it stays, whatever else is changed\n" for n in range(45))
+    gitlab.gitlab.push(CHECKOUT, {"long.txt": f"{lines}old\n".encode()}, "Long")
+    with pytest.raises(ToolError, match=r"The call takes \d+ characters, and a card shows 4000"):
+        await gitlab.propose(OPEN, **with_edit(path="long.txt", old=f"{lines}old", new=f"{lines}new"))
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,7 @@ async def test_a_preview_says_what_goes_where_and_what_is_there_now(gitlab: Shop
     ]
     assert lines[4].startswith(f"# there now: {before.pipeline.sha[:12]} of main, by Mara Lindqvist at ")
     assert (action.touches, str(action.target), action.target.environment) == (1, "gitlab:shop/checkout", "production")
+    assert lines[-1].startswith(f"# undo: runs job {before.id} again, which deployed {before.pipeline.sha[:12]}")
     assert action.observed["sha"] == wanted.pipeline.sha
     assert action.observed["deployed"].endswith(before.pipeline.sha)
     assert gitlab.changes == []
@@ -107,6 +108,7 @@ async def test_a_job_that_deploys_nothing_has_no_undo_and_says_so(gitlab: Shop) 
     assert KEY not in action.diff
     assert action.undo is None
     assert action.facts["no_undo"] == "GitLab takes nothing back of what a job did"
+    assert "# no undo: GitLab takes nothing back of what a job did" in action.diff
     await gitlab.execute(action)
     assert (await gitlab.ended(action)).checks[-1].detail == f"job {job(line, 'integration').id} is success"
     assert await gitlab.arrived(action) is True
