@@ -81,7 +81,7 @@ def _demo(demo: argparse.ArgumentParser) -> None:
         "--scenario",
         default="bad-rollout",
         metavar="NAME",
-        help="bad-rollout, oom, image-typo, recovered, configuration",
+        help="bad-rollout, oom, image-typo, recovered, configuration; in GitLab: pipeline, flaky, release, bad-canary",
     )
     demo.add_argument("--port", type=int, default=0, metavar="N", help="port of the page; 0 picks a free one")
     demo.add_argument(

@@ -113,10 +113,13 @@ _VERBS = {
 def phrase(action: Action) -> str:
     """The action in three words: roll back checkout. The target's name is whatever somebody called it.
 
-    A job of a CI system is called by its path: half of them are called main.
+    A job of a CI system is called by its path: half of them are called main. A job that deploys is called by where to.
     """
     verb, target = _VERBS.get(action.tool, action.tool.replace("_", " ")), action.target
     name = target.place.partition(":")[2] if target.system in CI_SYSTEMS else target.name
+    if action.tool == "gitlab_play_job" and (place := action.arguments.get("environment")):
+        back = action.facts.get("deployed_before") is True
+        return f"{'go back on' if back else 'deploy to'} {place} of {name}"
     return f"{verb} {name or target}"
 
 

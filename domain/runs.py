@@ -195,6 +195,16 @@ class Run:
         return tuple(call.execution for call in self.calls.values() if call.execution)
 
     @property
+    def taken_back(self) -> bool:
+        """Whether the last change that holds is the undo of one of this run that did not."""
+        held = [each.action for each in self.executions if each.verified]
+        undone = (each.undo for each in self.executions if each.verified is False and each.undo is not None)
+        return bool(held) and any(
+            undo.tool == held[-1].tool and {**held[-1].arguments, **undo.arguments} == held[-1].arguments
+            for undo in undone
+        )
+
+    @property
     def approvals(self) -> tuple[Approval, ...]:
         """Every approval request of this run, those that another took the place of first."""
         return (*self.earlier, *(call.approval for call in self.calls.values() if call.approval))

@@ -5,10 +5,12 @@ Everything that a monitor, a log, a person or a model wrote is untrusted and goe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
+from domain.actions import Effect
 from domain.alerts import Incident, Severity
-from domain.decisions import ApprovalState
+from domain.decisions import ApprovalState, Outcome
 from domain.diagnosis import Claim, Confidence, Diagnosis, Evidence, Hypothesis
 from domain.runs import Call, Run, RunOutcome, RunStatus
 from handlers import cards_feedback, kit
@@ -24,6 +26,7 @@ _CONFIDENCE = {
     Confidence.LIKELY: "Likely, not proven",
     Confidence.NOT_PROVEN: "Not proven by what could be seen",
 }
+_COMMIT = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{28}\b")
 _EVIDENCE_BUDGET = 5500  # characters; a message holds 13,200 altogether
 
 
@@ -110,10 +113,15 @@ def _tasks(run: Run) -> Iterator[Block]:
     if run.findings is not None:
         yield _findings_task(run)
     for step in sorted({call.step for call in calls if call.step > 0}):
-        yield from _look_task([call for call in calls if call.step == step and not _is_change(call)], ended, step)
+        looks = [call for call in calls if call.step == step and not _is_change(call) and not _is_refused(call)]
+        yield from _look_task(looks, ended, step)
     for call in calls:
         if _is_change(call):
             yield _change_task(call, ended)
+        elif _is_refused(call) and call.action is not None and call.decision is not None:
+            yield _task(
+                f"refused-{call.call.id}", f"Policy refused: {title_of(call.action)}", "complete", call.decision.reason
+            )
     if run.model_failure:
         yield _task("model", f"{run.spec.model} gave no answer: the rules go on alone", "error", run.model_failure)
     if run.diagnosis:
@@ -143,7 +151,8 @@ def _look_task(calls: Sequence[Call], ended: bool, step: int = 0) -> Iterator[Bl
 
 def _call_name(call: Call) -> str:
     arguments = call.result.arguments if call.result else {}
-    words = " ".join(str(value) for value in arguments.values() if isinstance(value, str | int))
+    told = (value for value in arguments.values() if isinstance(value, str | int) and not isinstance(value, bool))
+    words = " ".join(_COMMIT.sub(r"\1", str(value)) for value in told)
     failed = " (failed)" if call.result and not call.result.ok else ""
     return kit.line(f"{call.call.tool.replace('_', ' ')} {words}", 110) + failed
 
@@ -158,6 +167,12 @@ def _findings_task(run: Run) -> Block:
 
 def _is_change(call: Call) -> bool:
     return call.approval is not None or call.execution is not None
+
+
+def _is_refused(call: Call) -> bool:
+    """Whether policy refused a change."""
+    denied = call.decision is not None and call.decision.outcome is Outcome.DENY
+    return denied and call.action is not None and call.action.effect is not Effect.READ
 
 
 def _is_open(call: Call) -> bool:

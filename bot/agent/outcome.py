@@ -20,6 +20,8 @@ def result_of(call: Call) -> ToolResult:
 def outcome_of(run: Run) -> tuple[RunOutcome, str]:
     """How the run ended, and the sentence for it."""
     done = run.executions
+    if run.taken_back:
+        return RunOutcome.NOT_REMEDIATED, "the change did not hold, and was taken back"
     if any(execution.verified for execution in done):
         return RunOutcome.REMEDIATED, "the change was executed and verified"
     if done:

@@ -87,6 +87,8 @@ def _outcome(run: Run, outcome: RunOutcome) -> WorkOutcome:
     """What became of it. Rejected is what a person denied; what expired, or was only observed, is no action."""
     if outcome is RunOutcome.FAILED:
         return WorkOutcome.FAILED
+    if run.taken_back:
+        return WorkOutcome.REVERTED
     if run.executions:
         if not any(execution.verified for execution in run.executions):
             return WorkOutcome.FAILED

@@ -89,8 +89,13 @@ def _names(build: Any) -> list[str]:
 
 
 def _passed(build: Any, test: str) -> bool:
-    """Whether a test surely passed: of a build whose failed tests were not read, only where none failed."""
-    return test not in _names(build) and (not count(build, "tests", "failed") or bool(_names(build)))
+    """Whether a test surely passed: in a build that went to its end, for after a failed stage those of later ones never ran.
+
+    Of a build whose failed tests were not read, only where none failed.
+    """
+    if text(build, "result") not in ("SUCCESS", "UNSTABLE") or test in _names(build):
+        return False
+    return not count(build, "tests", "failed") or bool(_names(build))
 
 
 def _flaky(scene: Scene, build: Any, flaky: list[Flake]) -> Finding:
@@ -117,13 +122,16 @@ def _flaky(scene: Scene, build: Any, flaky: list[Flake]) -> Finding:
 def _broken(scene: Scene, build: Any, tests: list[tuple[str, int]], known: Mapping[str, Flake]) -> Finding:
     """Tests that nothing excuses: what came in with the build in which they began to fail is what is suspected."""
     firm = [(name, since) for name, since in tests if name not in known]
-    since = min(began for _, began in firm)
-    commits = _commits_of(scene, build, since)
+    since = min(began for _, began in firm)  # 0 where one of them may have failed for longer than is known
+    commits = _commits_of(scene, build, since) if since else items(scene.builds.data, "since_green", "commits")
     details = next(
         (text(case, "details") for case in items(build, "tests", "failing") if text(case, "test") == firm[0][0]), ""
     )
     suspects = _told(commits) or "no commit came in with it, so the cause lies outside of the repository"
-    began = f"since #{since}" if since != count(build, "number") else "new in this build"
+    began = f"since #{since}" if since and since != count(build, "number") else "new in this build"
+    if not since:
+        suspects = _told(commits) or "not known"
+        began = "since when is not known"
     also = f" {plural(len(tests) - len(firm), 'flaky test')} failed as well." if len(tests) > len(firm) else ""
     return finding(
         "build.broken_test",
@@ -133,11 +141,11 @@ def _broken(scene: Scene, build: Any, tests: list[tuple[str, int]], known: Mappi
         f"Suspected: {suspects}.{also}",
         [_cited(scene, build, details), cite(scene.builds, "the job's last builds", suspects)],
         confidence=Confidence.LIKELY,
-        hypotheses=[(f"The commits of #{since} broke it", "Run the test at the commit before")] if commits else [],
+        hypotheses=[(f"{_came(since)} broke it", "Run the test at the commit before")] if commits else [],
         next_steps=[f"Ask {commits[-1]['author']} about {commits[-1]['commit'][:_HEX]}, or revert it."]
         if commits
         else [],
-        proposal=_back(scene, build, commits, firm),
+        proposal=_back(scene, build, commits, firm) if since else None,
         tests=[name for name, _ in firm][:10],
         commits=[each["commit"] for each in commits][:10],
         build=count(build, "number"),
@@ -250,10 +258,9 @@ def _green(scene: Scene, build: Any) -> Finding:
 
 
 def _failing_tests(build: Any) -> list[tuple[str, int]]:
-    """The failed tests and since which build each fails."""
-    number = count(build, "number")
+    """The failed tests and since which build each fails, 0 where that is not known."""
     cases = items(build, "tests", "failing")
-    return [(text(case, "test"), count(case, "since") or number) for case in cases if text(case, "test")]
+    return [(text(case, "test"), count(case, "since")) for case in cases if text(case, "test")]
 
 
 def _commits_of(scene: Scene, build: Any, number: int) -> list[Mapping[str, Any]]:
@@ -269,6 +276,10 @@ def _told(commits: Iterable[Any]) -> str:
         f"{text(each, 'commit')[:_HEX]} by {text(each, 'author') or 'somebody'}: {short(text(each, 'message'), 80)}"
         for each in list(commits)[-MOST_NAMED:]
     )
+
+
+def _came(since: int) -> str:
+    return f"The commits of #{since}" if since else "One of the commits since the last green one"
 
 
 def _listed(names: Iterable[str]) -> str:

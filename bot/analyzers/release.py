@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.analyzers import risk
-from bot.analyzers.fields import at, count, items, mapping, number, plural, short, text
+from bot.analyzers.fields import at, count, items, mapping, number, plural, sentence, short, text
 from bot.analyzers.findings import finding
 from bot.analyzers.pipelines import flakes
 from bot.analyzers.reading import NOTHING, Read, Reading, cite
@@ -65,11 +65,15 @@ def jobs(pipeline: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """The job that deploys everything and the one that deploys a canary, of those that wait; empty where there is none.
 
     A canary's environment says so in its name, as in production/canary. Of several others the last is the one: stages come in
-    the order in which they are run.
+    the order in which they are run. Where the pipeline lets the whole begin only after the canary, its turn has not come yet.
     """
-    waiting = [job for job in items(pipeline, "jobs") if text(job, "status") == "manual" and text(job, "environment")]
+    deploying = [job for job in items(pipeline, "jobs") if text(job, "environment")]
+    waiting = [job for job in deploying if text(job, "status") == "manual"]
     canaries = [job for job in waiting if is_canary(text(job, "environment"))]
     wholes = [job for job in waiting if not is_canary(text(job, "environment"))]
+    if canaries and not wholes:
+        later = (job for job in deploying if text(job, "status") == "created")
+        wholes = [job for job in later if not is_canary(text(job, "environment"))]
     return (wholes or [{}])[-1], (canaries or [{}])[0]
 
 
@@ -100,7 +104,7 @@ def analyze_release(release: Release | None, target: Target, calendar: Mapping[s
         finding(
             "release.risk",
             target,
-            f"Risk {score} of {risk.MOST}: {short(target.name, 30)} {sha[:_HEX]} to {short(to, 30)}",
+            f"{short(target.name, 30)} {sha[:_HEX]} to {short(to, 30)}, risk {score} of {risk.MOST}",
             "\n".join(_line(factor) for factor in sorted(factors, key=lambda each: -each.points)),
             [cited.pipeline, cited.changes, cited.history, cited.budget, cited.incidents],
             next_steps=_steps(factors),
@@ -108,6 +112,7 @@ def analyze_release(release: Release | None, target: Target, calendar: Mapping[s
             commit=sha,
             whole=_play(target, whole),
             canary=_play(target, canary),
+            canary_first=text(whole, "status") != "manual",
             factors=[[factor.name, factor.points, factor.most, factor.says] for factor in factors],
         ),
     )
@@ -211,7 +216,7 @@ def _play(target: Target, job: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _line(factor: risk.Factor) -> str:
     cited = f" ({', '.join(factor.evidence)})" if factor.evidence else ""
-    return f"{factor.points} of {factor.most} {factor.name}: {factor.says}{cited}"
+    return f"{sentence(factor.name)} {factor.points} of {factor.most}: {factor.says}{cited}"
 
 
 def _steps(factors: Iterable[risk.Factor]) -> list[str]:

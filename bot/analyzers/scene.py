@@ -144,10 +144,13 @@ async def _gitlab(target: Target, alert: Alert | None, read: Read) -> Scene:
     told = alert.labels if alert is not None and alert.source == "gitlab" else {}
     number, ref = str(told.get("pipeline", "")), str(told.get("ref", ""))
     known = int(number) if number.isdecimal() and len(number) < 16 else 0
-    build, builds = await asyncio.gather(
-        read("gitlab_pipeline", {"project": project, "pipeline": known, **({"ref": ref} if ref and not known else {})}),
-        read("gitlab_pipelines", {"project": project, "ref": ref, "limit": BUILDS, "failed_tests": True}),
-    )
+    asked = {"project": project, "pipeline": known, **({"ref": ref} if ref and not known else {})}
+    history = {"project": project, "ref": ref, "limit": BUILDS, "failed_tests": True}
+    if told.get("source") == "merge_request_event":  # the webhook names the branch, and the API another ref of its own
+        build = await read("gitlab_pipeline", asked)
+        builds = await read("gitlab_pipelines", history | {"ref": text(build.data, "ref") or ref})
+    else:
+        build, builds = await asyncio.gather(read("gitlab_pipeline", asked), read("gitlab_pipelines", history))
     return timed(Scene(target, alert, build=build, builds=builds))
 
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from bot.commands.stage import Stage
 from bot.local.prometheus import Prometheus
 from bot.local.scenarios import CONFIGURATION, Scenario
+from bot.local.scenarios_ci import CiScenario
 from bot.local.usage import used_for_a_week
 from domain.decisions import ApprovalState
 from domain.events import ApprovalRequested, Envelope, MessageSent, RunFinished
@@ -17,14 +18,14 @@ MARA, JONAS = "Mara Lindqvist", "Jonas Weber"
 
 
 @asynccontextmanager
-async def measured(scenario: Scenario) -> AsyncIterator[str]:
-    """The address of a Prometheus that knows what was used, for the scenario that asks it; for others empty."""
+async def measured(scenario: Scenario | CiScenario) -> AsyncIterator[dict[str, str]]:
+    """The setting of a Prometheus that knows what was used, for the scenario that asks it; for others nothing."""
     if scenario is not CONFIGURATION:
-        yield ""
+        yield {}
         return
     async with Prometheus() as prometheus:
         used_for_a_week(prometheus)
-        yield prometheus.url
+        yield {"PROMETHEUS_URL": prometheus.url}
 
 
 async def propose(world: Stage, scenario: Scenario) -> None:

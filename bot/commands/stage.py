@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,10 @@ from pathlib import Path
 from bot.app import App, running
 from bot.config import Settings, load
 from bot.local.cluster import Cluster
+from bot.local.gitlab import GitLab
 from bot.local.monitor import Monitor
+from bot.local.prometheus import Prometheus
+from bot.local.scenarios_ci import OBJECTIVES
 from bot.local.workspace import DEFAULT_SEED, Seed, Workspace
 from handlers.lane import Pace
 from handlers.manifest import manifest
@@ -30,6 +33,15 @@ class Stage:
     cluster: Cluster
     monitor: Monitor
     app: App
+    ci: Ci | None = None
+
+
+@dataclass(frozen=True)
+class Ci:
+    """A GitLab, and a Prometheus that measures what it deploys."""
+
+    gitlab: GitLab
+    prometheus: Prometheus
 
 
 def settings_for(workspace: Workspace, kubeconfig: Path, database: Path, **more: str) -> Settings:
@@ -59,18 +71,47 @@ async def stage(
     interval_s: float = 0.5,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     seed: Seed = DEFAULT_SEED,
+    ci: bool = False,
     **more: str,
 ) -> AsyncIterator[Stage]:
-    """Raise the curtain. `folder` holds the database and the kubeconfig; `more` are further settings."""
-    async with Workspace(seed, port=port, manifest=manifest("minimal")) as workspace, Cluster(speed=speed) as cluster:
+    """Raise the curtain. `folder` holds the database and the kubeconfig; `more` are further settings.
+
+    `ci` brings a GitLab and a Prometheus on as well.
+    """
+    async with (
+        AsyncExitStack() as stack,
+        Workspace(seed, port=port, manifest=manifest("minimal")) as workspace,
+        Cluster(speed=speed) as cluster,
+    ):
         kubeconfig = folder / "kubeconfig"
         cluster.write_kubeconfig(kubeconfig)
-        settings = settings_for(workspace, kubeconfig, folder / "personal-agent.db", **more)
+        systems = await stack.enter_async_context(_ci(speed)) if ci else None
+        told = _settings_of(systems, folder) if systems else {}
+        settings = settings_for(workspace, kubeconfig, folder / "personal-agent.db", **told, **more)
         async with running(settings, pace=QUICK, clock=clock) as app:
             token = settings.agent_alert_token.get_secret_value()
+            if systems is not None:
+                systems.gitlab.add_hook(f"{app.url}/hooks/gitlab", token=token)
             webhook = f"{app.url}/alerts/alertmanager"
             async with Monitor(cluster.url, cluster.admin_token, webhook, token, interval=interval_s) as monitor:
-                yield Stage(workspace, cluster, monitor, app)
+                yield Stage(workspace, cluster, monitor, app, systems)
+
+
+@asynccontextmanager
+async def _ci(speed: float) -> AsyncIterator[Ci]:
+    async with GitLab(speed=speed) as gitlab, Prometheus() as prometheus:
+        yield Ci(gitlab, prometheus)
+
+
+def _settings_of(ci: Ci, folder: Path) -> dict[str, str]:
+    objectives = folder / "objectives.yaml"
+    objectives.write_text(OBJECTIVES)
+    return {
+        "GITLAB_URL": ci.gitlab.url,
+        "GITLAB_TOKEN": ci.gitlab.token,
+        "PROMETHEUS_URL": ci.prometheus.url,
+        "AGENT_OBJECTIVES": str(objectives),
+    }
 
 
 @asynccontextmanager

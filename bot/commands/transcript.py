@@ -5,7 +5,8 @@ from __future__ import annotations
 import textwrap
 
 from domain import events
-from domain.decisions import Verdict
+from domain.actions import Effect, phrase
+from domain.decisions import Outcome, Verdict
 from domain.diagnosis import Confidence
 from domain.events import Envelope
 
@@ -44,6 +45,10 @@ def _told(event: events.Event) -> tuple[str, str]:
 
 def _told_of_change(event: events.Event) -> tuple[str, str]:
     match event:
+        case events.DecisionMade(_, action, decision) if (
+            decision.outcome is Outcome.DENY and action.effect is not Effect.READ
+        ):
+            return "Policy", f"Refuses to {phrase(action)} (rule {decision.rule or 'none'}): {decision.reason}"
         case events.ApprovalRequested(request):
             arguments = ", ".join(f"{key}={value}" for key, value in request.action.arguments.items())
             head = f"Asks for approval: {request.action.tool}({arguments})"

@@ -20,17 +20,16 @@ PLAY = "gitlab_play_job"
 
 def next_proposal(run: Run, found: Finding) -> Proposal | None:
     """What to ask for next, None where nothing is left to ask."""
-    whole, canary = found.facts.get("whole"), found.facts.get("canary")
+    whole, canary = _job(found, "whole"), _job(found, "canary")
     made = _made(run)
-    if not isinstance(whole, Mapping):
-        return None
+    first = canary if found.facts.get("canary_first") else whole
     if not made:
-        return Proposal(PLAY, whole, f"{found.title}.")
+        return Proposal(PLAY, first, f"{found.title}.") if first else None
     last = made[-1]
     if last.execution is not None:
         return _after(run, found, last, whole)
     refused = last.decision is not None and last.decision.outcome is Outcome.DENY and last.result is not None
-    if refused and isinstance(canary, Mapping) and not _asked(made, canary):
+    if refused and canary and not _asked(made, canary):
         return Proposal(PLAY, canary, f"{found.title}. {last.decision.reason if last.decision else ''}".strip())
     return None
 
@@ -41,8 +40,13 @@ def _after(run: Run, found: Finding, last: Call, whole: Mapping[str, Any]) -> Pr
     if execution is None:
         return None
     if execution.verified:
-        went_well = "The canary did well" if not _is(last, whole) else ""
-        return Proposal(PLAY, whole, f"{found.title}. {went_well}.") if went_well else None
+        canary_did_well = last.action is not None and last.action.facts.get("canary") is True
+        earlier = any(each.execution and not each.execution.verified for each in _made(run))
+        return (
+            Proposal(PLAY, whole, f"{found.title}. The canary did well.")
+            if whole and canary_did_well and not earlier
+            else None
+        )
     failed = execution.verified is False and execution.outcome is not ExecutionOutcome.FAILED
     undo = execution.undo
     if (
@@ -57,24 +61,34 @@ def _after(run: Run, found: Finding, last: Call, whole: Mapping[str, Any]) -> Pr
 
 def what_became(run: Run, found: Finding) -> str:
     """The release's end in a few words: Released, Held, and so on."""
-    whole, made = found.facts.get("whole"), _made(run)
-    if not made or not isinstance(whole, Mapping):
-        return "Nothing waits to be deployed" if not isinstance(whole, Mapping) else "Nothing was deployed"
-    for call in reversed(made):
-        if call.execution is not None and _is(call, whole) and call.execution.verified:
-            canary = (
-                " after a canary" if sum(1 for each in made if each.execution and each.execution.verified) > 1 else ""
-            )
-            return f"Released{canary}"
+    whole, made = _job(found, "whole"), _made(run)
     done = [call for call in made if call.execution is not None]
+    good = [call for call in done if call.execution and call.execution.verified]
+    if good and whole and _is(good[-1], whole):
+        return "Released after a canary" if len(good) > 1 else "Released"
     if not done:
         denied = all(call.decision is not None and call.decision.outcome is Outcome.DENY for call in made)
-        return "Held" if denied else "Not released"
-    if done[-1].execution is not None and done[-1].execution.verified:
-        return (
-            "Taken back" if len(done) > 1 and done[-2].execution and not done[-2].execution.verified else "Canary only"
-        )
+        return "Held" if made and denied else "Not released"
+    if run.taken_back:
+        return "Taken back"
+    if done[-1] in good:
+        return "A canary is out, and the whole is not"
     return "Not released: it did not do well"
+
+
+def called(call: Call) -> str:
+    """What a deployment is called in a sentence; empty for any other change."""
+    to = call.action.arguments.get("environment") if call.action is not None and call.call.tool == PLAY else ""
+    if not to or call.action is None:
+        return ""
+    back = call.action.facts.get("deployed_before") is True
+    return f"What {to} had before" if back else f"The deployment to {to}"
+
+
+def _job(found: Finding, name: str) -> Mapping[str, Any]:
+    """The call that starts the job, empty where there is none."""
+    call = found.facts.get(name)
+    return call if isinstance(call, Mapping) else {}
 
 
 def _made(run: Run) -> list[Call]:

@@ -9,7 +9,7 @@ from typing import Any
 from bot.models import release
 from bot.models.follow_up import answered, told
 from domain.canonical import canonical, digest_of
-from domain.decisions import ApprovalState, Execution, ExecutionOutcome
+from domain.decisions import ApprovalState, Execution, ExecutionOutcome, Outcome
 from domain.diagnosis import Confidence, Diagnosis, Evidence, Finding, Hypothesis, Proposal
 from domain.ports import Request, ToolOffer
 from domain.runs import Answer, Call, Run, ToolCall
@@ -143,14 +143,14 @@ def _assessed(findings: Iterable[Finding]) -> Finding | None:
 
 
 def _of_release(run: Run, assessed: Finding) -> Diagnosis:
-    happened, _ = _what_happened(run)
+    happened, done = _what_happened(run)
     return Diagnosis(
-        summary=" ".join(filter(None, (f"{release.what_became(run, assessed)}: {assessed.title}.", happened))),
-        cause=assessed.detail,
+        summary=f"{release.what_became(run, assessed)}: {assessed.title}.",
+        cause="\n".join(filter(None, (happened, assessed.detail))),
         confidence=_confidence(assessed),
         by=NAME,
         evidence=_evidence([assessed]),
-        next_steps=(*_strings(assessed.facts.get("next_steps")), *_unread(run))[:MAX_STEPS],
+        next_steps=() if done else (*_strings(assessed.facts.get("next_steps")), *_unread(run))[:MAX_STEPS],
         note=_note(run),
     )
 
@@ -232,9 +232,7 @@ def _what_happened(run: Run) -> tuple[str, bool]:
 
 def _end_of(call: Call) -> str:
     """The end of one proposal, short: the card and the journal have the rest."""
-    what = _WORDS.get(call.call.tool, call.call.tool)
-    if call.call.tool == release.PLAY and call.action is not None and call.action.arguments.get("environment"):
-        what = f"The deployment to {call.action.arguments['environment']}"
+    what = release.called(call) or _WORDS.get(call.call.tool, call.call.tool)
     by = ", ".join(vote.name or vote.user for vote in call.approval.approvers) if call.approval else ""
     approved = f"was approved by {by}, " if by else "was "
     if call.execution is not None:
@@ -244,6 +242,8 @@ def _end_of(call: Call) -> str:
         whose = f" by {closer}" if closer else ""
         ended = state.value if state is ApprovalState.EXPIRED else f"was {state.value}"
         return _ended(f"{what} {ended}{whose}" + (f": {reason}" if reason else ""))
+    if call.decision is not None and call.decision.outcome is Outcome.DENY:
+        return _ended(f"{what} was refused by policy: {call.decision.reason}")
     return _ended(f"{what}: {call.result.text}") if call.result else ""
 
 

@@ -214,7 +214,7 @@ async def _arrived(client: GitLabClient, action: Action, key: str) -> bool | Non
 
 
 async def _probe(client: GitLabClient, action: Action) -> Probe:
-    """Open, and with exactly the diff that was approved: the same files, with the same content by git's ids."""
+    """Open or merged by now, with exactly the diff that was approved: the same files, with the same content by git's ids."""
     project, mark = action.arguments["project"], mark_of(action)
     asked = {
         "state": "all",
@@ -226,9 +226,9 @@ async def _probe(client: GitLabClient, action: Action) -> Probe:
     listed = await client.pages(f"{project_path(project)}/merge_requests", asked, doing=doing, size=_MOST)
     found = next((each for each in listed.items if mark in text(each.get("description"))), None)
     if found is None:
-        return Probe((Check("merge request is open", passed=False, detail="there is none"),))
+        return Probe((Check("merge request is there", passed=False, detail="there is none"),))
     state, number = text(found.get("state")), number_of(found, "iid")
-    is_open = Check("merge request is open", passed=state == "opened", detail=f"!{number} is {state}")
+    is_open = Check("merge request is there", passed=state in ("opened", "merged"), detail=f"!{number} is {state}")
     differs = await _differs(client, project, action.observed, text(found.get("sha")))
     same = Check("its diff is what was approved", passed=not differs, detail=differs or "the same files and contents")
     return Probe((is_open, same), settled=not (is_open.passed and same.passed))

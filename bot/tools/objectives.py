@@ -95,7 +95,7 @@ class Watch:
         one = self._of(project)
         if one is None:
             return ""
-        return f"it is watched for {_length(one.watch_s)}: {one.service} may fail at most {one.worse_by} points more"
+        return f"it is watched for {_length(one.watch_s)}: {one.service} may have {_points(one.worse_by)} more errors"
 
     async def probe(self, project: str, finished: datetime, *, canary: bool) -> Probe:
         """How a release does; no check where no objective is set for its project."""
@@ -124,7 +124,7 @@ async def watch(client: RestClient, objective: Objective, finished: datetime, *,
     compared = f"{_percent(own) or 'no'} % against {_percent(other) or 'no'} % {rest}"
     allowed = (other or Decimal(0)) + objective.worse_by / 100
     worse = own is not None and own > allowed
-    detail = f"{compared}, at most {objective.worse_by} points more are allowed, {watched}"
+    detail = f"{compared}, {_points(objective.worse_by)} more allowed, {watched}"
     if own is None and over:
         detail = f"no request was measured in {elapsed} s, so nothing is proven"
     surely = worse and elapsed * 4 >= objective.watch_s  # a first error among few requests is not yet a rate
@@ -166,6 +166,10 @@ async def ratio(client: RestClient, query: str, window_s: int, at: float | None 
             f"An objective's query gives {float(value):.3g}: the failed share of requests is between 0 and 1."
         )
     return value
+
+
+def _points(number: Decimal) -> str:
+    return f"{number} percentage point{'' if number == 1 else 's'}"
 
 
 def _length(seconds_: int) -> str:

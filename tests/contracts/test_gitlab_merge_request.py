@@ -96,7 +96,7 @@ async def test_what_was_approved_stands_on_a_branch_of_its_own_and_main_is_as_it
     assert commit.body["actions"][0]["last_commit_id"] == gitlab.project.repository.last_change(before, CONFIG)
     probe = await gitlab.ended(action)
     assert [(check.name, check.passed) for check in probe.checks] == [
-        ("merge request is open", True), ("its diff is what was approved", True),
+        ("merge request is there", True), ("its diff is what was approved", True),
     ]  # fmt: skip
     assert await gitlab.arrived(action, "exe-7") is True
 
@@ -374,6 +374,15 @@ async def test_a_role_that_is_too_low_is_a_refusal(gitlab: Shop) -> None:
 
 
 # --- the probe
+
+
+async def test_a_merge_request_that_was_merged_at_once_holds(gitlab: Shop) -> None:
+    action = await gitlab.propose(OPEN, **WAIT)
+    await gitlab.execute(action)
+    gitlab.gitlab.merge(opened(gitlab))
+    probe = await gitlab.probe(action)
+    assert probe.passed
+    assert probe.checks[0].detail.endswith("is merged")
 
 
 async def test_a_merge_request_that_was_closed_or_changed_does_not_hold(gitlab: Shop) -> None:

@@ -68,7 +68,7 @@ async def test_a_deployment_passes_only_at_the_end_of_its_watch(metrics: Prometh
     metrics.tell("all", lambda at: [({}, 0.001)])
     async with watched(metrics) as gitlab:
         action, probe = await deployed(gitlab)
-    assert "# it is watched for 6 s: checkout may fail at most 1 points more" in action.diff
+    assert "# it is watched for 6 s: checkout may have 1 percentage point more errors" in action.diff
     assert probe.passed
     assert [check.name for check in probe.checks] == [
         "job started", "job succeeded", "production has it", "errors after the release",

@@ -169,6 +169,6 @@ async def test_a_real_prometheus_takes_the_queries(tmp_path: Path) -> None:
             while (found := await error_budget(client, told))["remaining"] == "" and time.monotonic() < deadline:
                 continue
             assert (found["errors"], found["remaining"], found["burn_1h"]) == ("0", "100", "0.0")
-            assert "points more are allowed" in (await watch(client, told, ago(6), canary=False)).checks[0].detail
+            assert "percentage point more allowed" in (await watch(client, told, ago(6), canary=False)).checks[0].detail
         finally:
             await client.close()

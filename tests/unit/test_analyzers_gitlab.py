@@ -93,6 +93,22 @@ async def test_where_the_suspect_is_not_certain_or_still_under_work_nothing_is_p
     assert seen.proposal is None
 
 
+async def test_a_test_that_another_try_never_came_to_did_not_pass_there() -> None:
+    seen = await found(
+        closer(42, "a" * 40, (STOCK, 42)),
+        line(42, "FAILURE", "a" * 40, STOCK),
+        line(41, "FAILURE", "a" * 40, TAX),
+    )
+    assert seen.code == "build.broken_test"
+
+
+async def test_since_when_a_test_fails_is_said_only_where_it_is_known() -> None:
+    one = closer(42, COMMIT["commit"], (TAX, 0), changes=[COMMIT])
+    seen = await found(one, line(42, "FAILURE", COMMIT["commit"], TAX))
+    assert "since when is not known" in seen.detail
+    assert seen.proposal is None
+
+
 async def test_a_runner_that_failed_is_no_fault_of_the_code_and_is_tried_again() -> None:
     lost = closer(42, "a" * 40)
     lost["failure"] |= {"infrastructure": "runner system failure"}

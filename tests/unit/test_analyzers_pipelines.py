@@ -211,10 +211,15 @@ async def test_a_cluster_is_not_looked_at_for_a_build_nor_jenkins_for_a_job_of_a
     assert all(tool.startswith("kubernetes_") for tool in job)
 
 
+def test_a_build_that_failed_on_the_way_proves_no_pass_of_what_came_after() -> None:
+    stopped = build(89, "FAILURE", "c88", LEDGER)
+    assert flakes({"builds": [stopped, build(88, "FAILURE", "c88", REFUND)]}) == {}
+
+
 def test_a_build_whose_failed_tests_were_not_read_proves_no_pass() -> None:
-    unread = build(89, "FAILURE", "c88", LEDGER, named=False)
+    unread = build(89, "UNSTABLE", "c88", LEDGER, named=False)
     assert flakes({"builds": [unread, build(88, "FAILURE", "c88", REFUND)]}) == {}
-    passed = build(89, "FAILURE", "c88", LEDGER)
+    passed = build(89, "UNSTABLE", "c88", LEDGER)
     proof = flakes({"builds": [passed, build(88, "FAILURE", "c88", REFUND)]})
     assert proof[REFUND] == Flake(REFUND, "c88", 88, 89)
     untested = build(89, "FAILURE", "c88", tests=None)

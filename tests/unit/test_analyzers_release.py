@@ -83,13 +83,13 @@ async def test_a_small_change_at_noon_is_little_risk() -> None:
     assert points(found) == {
         "size": 0, "kind": 5, "migration": 0, "tests": 0, "time": 0, "incidents": 0, "error budget": 0,
     }  # fmt: skip
-    assert found.title == "Risk 5 of 100: checkout c6d86dc654b1 to production"
+    assert found.title == "checkout c6d86dc654b1 to production, risk 5 of 100"
 
 
 async def test_every_factor_but_the_time_names_its_evidence() -> None:
     [found] = await assessed(World(*BOTH))
     for line in found.detail.splitlines():
-        assert ("(E" in line) is (" time:" not in line), line
+        assert ("(E" in line) is (not line.startswith("Time")), line
     cited = {item.id for item in found.evidence}
     assert len(cited) == 5
 

@@ -6,14 +6,17 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from bot.agent.outcome import outcome_of
 from bot.agent.release import release_facts
+from bot.agent.worth import Bill, work_unit
 from bot.models.release import PLAY, next_proposal, what_became
 from bot.models.rules import answer, conclude
 from domain.actions import Action, Effect, Mode, Target, Undo
 from domain.canonical import canonical
 from domain.decisions import Check, Decision, Execution, ExecutionOutcome, Outcome
 from domain.diagnosis import Evidence, Finding
-from domain.runs import Call, Origin, Run, RunSpec, ToolCall, ToolResult
+from domain.runs import Call, Origin, Run, RunOutcome, RunSpec, ToolCall, ToolResult
+from domain.work import WorkOutcome
 from policies.budget import remaining
 
 AT = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
@@ -26,7 +29,7 @@ UNDO = Undo(
 )
 RISK = Finding(
     "release.risk",
-    "Risk 45 of 100: checkout c6d86dc654b1 to production",
+    "checkout c6d86dc654b1 to production, risk 45 of 100",
     "size 10 of 30: 180 lines",
     CHECKOUT,
     (Evidence("E1", "pipeline"),),
@@ -81,7 +84,7 @@ def test_where_policy_refuses_both_the_release_is_held_and_nothing_more_is_asked
     held = run(denied(WHOLE), denied(CANARY, "release-hold"))
     assert asked(held) is None
     assert what_became(held, RISK) == "Held"
-    assert conclude(held).summary.startswith("Held: Risk 45 of 100")
+    assert conclude(held).summary.startswith("Held: checkout c6d86dc654b1 to production, risk 45")
 
 
 def test_without_a_canary_job_a_refused_release_is_held() -> None:
@@ -102,6 +105,18 @@ def test_a_canary_that_did_not_do_well_is_followed_by_its_undo_once() -> None:
     again = run(denied(WHOLE), failed, denied(dict(UNDO.arguments), "change-production"))
     assert asked(again) is None
     assert what_became(again, RISK) == "Not released: it did not do well"
+
+
+def test_what_was_taken_back_is_no_success_and_counts_as_reverted() -> None:
+    back = executed(dict(UNDO.arguments), verified=True)
+    taken = run(denied(WHOLE), executed(CANARY, verified=False, undo=UNDO), back)
+    assert taken.taken_back
+    assert asked(taken) is None
+    assert what_became(taken, RISK) == "Taken back"
+    assert outcome_of(taken) == (RunOutcome.NOT_REMEDIATED, "the change did not hold, and was taken back")
+    assert work_unit(taken, RunOutcome.NOT_REMEDIATED, AT, Bill()).outcome is WorkOutcome.REVERTED
+    other = run(executed(CANARY, verified=False, undo=UNDO), executed(WHOLE, verified=True))
+    assert not other.taken_back
 
 
 def test_a_canary_without_an_undo_leaves_it_to_people() -> None:

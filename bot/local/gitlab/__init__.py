@@ -18,11 +18,23 @@ from bot.local.gitlab import delivery, world
 from bot.local.gitlab.ci_api import CiApi
 from bot.local.gitlab.engine import Engine
 from bot.local.gitlab.hooks import Delivery, Hooks
-from bot.local.gitlab.model import DEVELOPER, Deployment, Hook, Job, Outcome, Pipeline, Project, Token, User, now
+from bot.local.gitlab.model import (
+    DEVELOPER,
+    Deployment,
+    Hook,
+    Job,
+    MergeRequest,
+    Outcome,
+    Pipeline,
+    Project,
+    Token,
+    User,
+    now,
+)
 from bot.local.gitlab.repository_api import Writing
 from bot.local.gitlab.server import Asked, Fault, Server
 
-__all__ = ["Asked", "Delivery", "GitLab", "Hook", "Job", "Outcome", "Pipeline", "Project", "Token"]
+__all__ = ["Asked", "Delivery", "Deployment", "GitLab", "Hook", "Job", "Outcome", "Pipeline", "Project", "Token"]
 
 
 class GitLab:
@@ -119,6 +131,10 @@ class GitLab:
         """Two harmless commits to deliver; the pipeline waits at the canary when its tests have passed."""
         return delivery.small(self.engine, self.delivered)
 
+    def release_slots(self) -> Pipeline:
+        """Some fifty lines and a migration that only adds to deliver; canary and production both wait to be played."""
+        return delivery.with_slots(self.engine, self.delivered)
+
     def release_with_migration(self) -> Pipeline:
         """Several hundred lines and a migration that drops columns to deliver; the pipeline waits at the canary."""
         return delivery.with_migration(self.engine, self.delivered)
@@ -130,6 +146,16 @@ class GitLab:
         project = self.projects[path]
         made = world.push(project, branch, files, message, user)
         return self.engine.start(project, branch, made.sha, user)
+
+    def merge(self, made: MergeRequest, user: User = world.PRIYA) -> Pipeline:
+        """Somebody merges a merge request whose branch has everything of its target, and the pipeline of that."""
+        repository = made.project.repository
+        tree = dict(repository.commits[repository.branches[made.source].head].tree)
+        message = f"Merge branch '{made.source}' into '{made.target}'\n\n{made.title}"
+        merged = repository.commit(made.target, tree, message, user.name, f"{user.username}@acme.dev", now())
+        made.state = "merged"
+        self.hooks.merge_request(made, "merge")
+        return self.engine.start(made.project, made.target, merged.sha, user)
 
     def report_deployment(self, path: str, environment: str, status: str) -> Deployment:
         """A deployment that something outside GitLab CI reports by the API."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.local.gitlab import world
@@ -85,6 +86,16 @@ ALTER TABLE orders DROP COLUMN street, DROP COLUMN postcode, DROP COLUMN city, D
 
 COMMIT;
 """
+SLOTS = b"""-- When a customer wants the delivery; nobody has to say.
+CREATE TABLE delivery_slots (
+    id       bigserial PRIMARY KEY,
+    starts   timestamptz NOT NULL,
+    ends     timestamptz NOT NULL,
+    capacity int NOT NULL DEFAULT 40
+);
+
+ALTER TABLE orders ADD COLUMN delivery_slot_id bigint REFERENCES delivery_slots (id);
+"""
 _COUNTRIES = ("AT", "BE", "BG", "CH", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GB", "GR", "HR", "HU", "IE", "IS", "IT",
               "LT", "LU", "LV", "NL", "NO", "PL", "PT", "RO", "SE", "SI", "SK")  # fmt: skip
 
@@ -138,6 +149,17 @@ def small(engine: Engine, project: Project) -> Pipeline:
     return _push(engine, project, {"README.md": said}, "Say what the service is for", JONAS)
 
 
+def with_slots(engine: Engine, project: Project) -> Pipeline:
+    """Two commits on main, of some fifty lines with a migration that only adds; and their pipeline.
+
+    Its production may be played at once: who plays decides whether a canary goes first.
+    """
+    name = project.name
+    project.steps = tuple(replace(step, needs=()) for step in project.steps)
+    world.push(project, "main", {"migrations/0042_delivery_slots.sql": SLOTS}, "A table for delivery slots", PRIYA)
+    return _push(engine, project, {f"{name}/slots.py": _slots()}, "Customers choose a delivery slot", PRIYA)
+
+
 def with_migration(engine: Engine, project: Project) -> Pipeline:
     """Four commits of one person on main: a migration that drops columns, and several hundred lines; and their pipeline."""
     name = project.name
@@ -169,6 +191,21 @@ def _past(
     if delivered:
         engine.record_play(line, CANARY, MARA, at + timedelta(minutes=30))
         engine.record_play(line, PRODUCTION, MARA, at + timedelta(minutes=60))
+
+
+def _slots() -> bytes:
+    """One line a delivery hour of the week, and what reads them."""
+    days = ("mon", "tue", "wed", "thu", "fri", "sat")
+    hours = [f'    ("{day}", {hour}, {hour + 2}),' for day in days for hour in range(8, 20, 2)]
+    head = '"""Delivery slots: the hours in which a customer may have an order brought."""\n\nHOURS = (\n'
+    tail = """)
+
+
+def open_slots(day: str, taken: dict[int, int], capacity: int = 40) -> list[tuple[int, int]]:
+    \"\"\"The slots of a day that have room left.\"\"\"
+    return [(start, end) for name, start, end in HOURS if name == day and taken.get(start, 0) < capacity]
+"""
+    return (head + "\n".join(hours) + "\n" + tail).encode()
 
 
 def _postcodes() -> bytes:

@@ -184,7 +184,7 @@ class Deployment:
 
 @dataclass
 class MergeRequest:
-    """A merge request; nobody merges it here."""
+    """A merge request."""
 
     id: int
     iid: int
