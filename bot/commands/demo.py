@@ -42,8 +42,8 @@ async def _play(scenario: Scenario | CiScenario, options: argparse.Namespace) ->
     ci = isinstance(scenario, CiScenario)
     async with (
         folder_for(keep=options.keep) as folder,
-        demo_scan.measured(scenario) as settings,
-        stage(folder, port=options.port, ci=ci, **settings) as world,
+        demo_scan.measured(scenario) as prometheus,
+        stage(folder, port=options.port, ci=ci, PROMETHEUS_URL=prometheus) as world,
     ):
         print(f"{scenario.title}. {scenario.description}\n")
         if options.auto:

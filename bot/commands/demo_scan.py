@@ -18,14 +18,14 @@ MARA, JONAS = "Mara Lindqvist", "Jonas Weber"
 
 
 @asynccontextmanager
-async def measured(scenario: Scenario | CiScenario) -> AsyncIterator[dict[str, str]]:
-    """The setting of a Prometheus that knows what was used, for the scenario that asks it; for others nothing."""
+async def measured(scenario: Scenario | CiScenario) -> AsyncIterator[str]:
+    """The address of a Prometheus that knows what was used, for the scenario that asks it; for others empty."""
     if scenario is not CONFIGURATION:
-        yield {}
+        yield ""
         return
     async with Prometheus() as prometheus:
         used_for_a_week(prometheus)
-        yield {"PROMETHEUS_URL": prometheus.url}
+        yield prometheus.url
 
 
 async def propose(world: Stage, scenario: Scenario) -> None:

@@ -87,7 +87,7 @@ async def stage(
         cluster.write_kubeconfig(kubeconfig)
         systems = await stack.enter_async_context(_ci(speed)) if ci else None
         told = _settings_of(systems, folder) if systems else {}
-        settings = settings_for(workspace, kubeconfig, folder / "personal-agent.db", **told, **more)
+        settings = settings_for(workspace, kubeconfig, folder / "personal-agent.db", **(more | told))
         async with running(settings, pace=QUICK, clock=clock) as app:
             token = settings.agent_alert_token.get_secret_value()
             if systems is not None:
