@@ -97,6 +97,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "audit": own("audit", 3),
     "kubernetes_list": kubernetes_list,
     "first_findings": own("first_findings", 3),
+    "scan": own("scan", 1),
     "start": own("start", 3),
     "roi": own("roi", 3),
     "replay": own("replay", 9),

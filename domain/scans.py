@@ -13,7 +13,7 @@ CONFIGURATION = "configuration"
 
 RISKS = ("high", "medium", "low")
 
-MOST = 1000
+MOST = 2000
 """Findings of one scan that are kept, the weightiest first. Where there are more, nothing is taken as gone."""
 
 

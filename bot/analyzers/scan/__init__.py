@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 
 from bot.analyzers.findings import claims
 from bot.analyzers.reading import Read
 from bot.analyzers.scan.around import surroundings
-from bot.analyzers.scan.inventory import Unread, take
+from bot.analyzers.scan.inventory import Inventory, Unread, take
 from bot.analyzers.scan.usage import sized
 from bot.analyzers.scan.workloads import manifests
 from domain.actions import Target
@@ -20,6 +21,11 @@ __all__ = ["scan"]
 async def scan(scope: Target, read: Read, offered: Collection[str]) -> tuple[tuple[Finding, ...], Unread]:
     """The findings, ranked, each once, at most MOST; and the reads that failed."""
     inventory = await take(scope, read, offered)
+    # thousands of objects take seconds of computing, and meanwhile Slack waits for acknowledgements
+    return await asyncio.to_thread(_judged, inventory), inventory.unread
+
+
+def _judged(inventory: Inventory) -> tuple[Finding, ...]:
     found = claims((*sized(inventory), *manifests(inventory), *surroundings(inventory)))
     unique = {key_of(one): one for one in found}
-    return tuple(sorted(unique.values(), key=rank))[:MOST], inventory.unread
+    return tuple(sorted(unique.values(), key=rank))[:MOST]
