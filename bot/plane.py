@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from bot import (
@@ -319,9 +319,9 @@ class Plane:
         self._workers.enqueue(run_id)
         return run_id
 
-    async def snooze_finding(self, key: str, user: str, owner: str, days: int, reason: str) -> KnownFinding:
-        """Leave a configuration finding to somebody for so many days. Raises NotAllowed, BadInput."""
-        return await scans.snooze(self.world, key, user, owner, days, reason, self.world.clock())
+    async def snooze_finding(self, key: str, user: str, owner: str, until: date, reason: str) -> KnownFinding:
+        """Leave a configuration finding to somebody until that day. Raises NotAllowed, BadInput."""
+        return await scans.snooze(self.world, key, user, owner, until, reason, self.world.clock())
 
     async def begin_maintenance(self, by: Actor, namespace: str, minutes: int, reason: str) -> MaintenanceWindow:
         """Until then, alerts of these namespaces open nothing. Raises NotAllowed, BadInput."""

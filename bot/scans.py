@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from bot.agent.telling import tell
 from bot.agent.world import World
@@ -15,11 +15,12 @@ from domain.diagnosis import Confidence, Finding
 from domain.errors import BadInput, ChatError, Conflict, NotAllowed
 from domain.events import Draft, FindingSnoozed, FindingsReported, RunStarted, StepPlanned
 from domain.fold import fold
+from domain.messages import PROGRESS
 from domain.runs import Answer, Origin, RunSpec, ToolCall
 from domain.scans import CONFIGURATION, KnownFinding
 from domain.work import WorkKind
 
-LONGEST_DAYS = 365
+LONGEST = timedelta(days=366)
 
 LATE = timedelta(days=1)
 """So long after it is due a scheduled scan is made up for."""
@@ -59,7 +60,7 @@ async def propose(world: World, mode: Mode, key: str, user: str, now: datetime) 
     proposal = known.finding.proposal
     if proposal is None:
         raise BadInput("This finding has no change that the agent can make. It says what to do by hand.")
-    scan = await world.journal.run(known.run_id)
+    listed = await world.journal.message(f"{PROGRESS}{known.run_id}")
     run_id = "run-" + digest_of(["finding", key, known.run_id, now.date().isoformat()])[:12]
     spec = RunSpec(
         id=run_id,
@@ -70,7 +71,8 @@ async def propose(world: World, mode: Mode, key: str, user: str, now: datetime) 
         target=world.placed(known.finding.target),
         question=known.finding.title,
         requester=user,
-        channel=scan.spec.channel if scan else "",
+        channel=listed.channel if listed else "",
+        thread_ts=listed.ts if listed else "",
         work=WorkKind.CONFIGURATION_FINDING,
     )
     call = ToolCall("finding", proposal.tool, canonical(plain(proposal.arguments)).decode())
@@ -94,14 +96,16 @@ def _as_told(known: KnownFinding) -> Finding:
     return replace(found, detail=detail, evidence=(), facts={**found.facts, "confidence": Confidence.LIKELY.value})
 
 
-async def snooze(world: World, key: str, user: str, owner: str, days: int, reason: str, now: datetime) -> KnownFinding:
-    """Leave a finding to somebody for a while. Raises BadInput, NotAllowed."""
+async def snooze(
+    world: World, key: str, user: str, owner: str, until: date, reason: str, now: datetime
+) -> KnownFinding:
+    """Leave a finding to somebody until that day begins (UTC). Raises BadInput, NotAllowed."""
     await _member(world, user, "snooze findings")
-    if not 1 <= days <= LONGEST_DAYS:
-        raise BadInput(f"A finding is snoozed for 1 to {LONGEST_DAYS} days.", "days")
+    if not timedelta(days=1) <= until - now.date() <= LONGEST:
+        raise BadInput(f"A finding is snoozed until tomorrow at least and for {LONGEST.days} days at most.", "until")
     await _known(world, key)
     said = world.redactor.text(reason).text[:500]
-    event = FindingSnoozed(key, now + timedelta(days=days), owner or user, said)
+    event = FindingSnoozed(key, datetime.combine(until, time(), UTC), owner or user, said)
     await world.journal.append(Draft(event, Actor("person", user)))
     known = await _known(world, key)
     await show(world, known.run_id)

@@ -15,8 +15,9 @@ from playwright.async_api import FloatRect, Page, ViewportSize, async_playwright
 
 from bot import logs
 from bot.app import running
+from bot.commands import demo_scan
 from bot.commands.stage import QUICK, Stage, settings_for, stage
-from bot.local.scenarios import SCENARIOS
+from bot.local.scenarios import CONFIGURATION, SCENARIOS
 from bot.local.workspace import Workspace
 from bot.models.rules import Rules
 from bot.replay.compared import compare
@@ -53,7 +54,7 @@ async def main() -> None:
     """Play the bad rollout: the open card, the end, its evidence, a replay. Then a week, as its message tells it."""
     logs.configure(lambda text: text, level=40)
     IMAGES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as scanned:
         async with stage(Path(folder)) as world, async_playwright() as playwright:
             chromium = await playwright.chromium.launch(
                 executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
@@ -63,6 +64,7 @@ async def main() -> None:
                 await _play(world, page)
                 await _show_the_evidence(world, await chromium.new_page(viewport=PAPER), Path(folder))
                 await _show_a_replay(world, await chromium.new_page(viewport=PAPER), Path(folder))
+            await _scan_the_shop(Path(scanned), await chromium.new_page(viewport=TALL, locale="en-GB"))
             await _tell_a_week(Path(folder), await chromium.new_page(viewport=TALL, locale="en-GB"))
             await chromium.close()
 
@@ -135,6 +137,23 @@ async def _tell_a_week(folder: Path, page: Page) -> None:
             image = await message.screenshot()
             (IMAGES / "weekly.png").write_bytes(image)
             print(f"{IMAGES / 'weekly.png'}: {len(image) // 1024} KiB", file=sys.stderr)
+
+
+async def _scan_the_shop(folder: Path, page: Page) -> None:
+    """The list of a configuration scan, as it stands in the channel."""
+    async with demo_scan.measured(CONFIGURATION) as url, stage(folder, PROMETHEUS_URL=url) as world:
+        await CONFIGURATION.start(world.cluster)
+        await world.workspace.command(PERSON, "incidents", "scan shop")
+        listed = await world.workspace.until(lambda: _last(world.workspace, "Configuration scan"), 60)
+        await page.goto(
+            f"{world.workspace.url}?user={world.workspace.user(PERSON)}#/channel/{world.workspace.channel('incidents')}"
+        )
+        message = page.locator(f'#primary .message[data-ts="{listed["ts"]}"]')
+        await expect(message.get_by_text("could be freed")).to_be_visible()
+        await page.mouse.move(SIDEBAR + 20, 70)
+        image = await message.screenshot()
+        (IMAGES / "scan.png").write_bytes(image)
+        print(f"{IMAGES / 'scan.png'}: {len(image) // 1024} KiB", file=sys.stderr)
 
 
 def _last(workspace: Workspace, text: str) -> dict[str, Any] | None:

@@ -10,6 +10,9 @@ from typing import Any
 CARD = "approval:"
 """The key of an approval card's message: this, and what the card is known by."""
 
+PROGRESS = "progress:"
+"""The key of a run's progress: this, and the run's id. A scan's list takes its place."""
+
 
 @dataclass(frozen=True)
 class MessageWanted:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Protocol
 
 from domain.actions import Mode
@@ -135,8 +135,8 @@ class ControlPlane(Protocol):
         """Propose a configuration finding's change in a run of its own; its id. Raises NotAllowed, BadInput."""
         ...
 
-    async def snooze_finding(self, key: str, user: str, owner: str, days: int, reason: str) -> KnownFinding:
-        """Leave a configuration finding to somebody for so many days. Raises NotAllowed, BadInput."""
+    async def snooze_finding(self, key: str, user: str, owner: str, until: date, reason: str) -> KnownFinding:
+        """Leave a configuration finding to somebody until that day. Raises NotAllowed, BadInput."""
         ...
 
     async def begin_maintenance(self, by: Actor, namespace: str, minutes: int, reason: str) -> MaintenanceWindow:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from domain.runs import Run, RunOutcome
@@ -14,9 +14,8 @@ from handlers import kit
 from handlers.kit import Block, Body
 
 MOST = 10
-OWNER, DAYS, REASON = "owner", "days", "reason"
+OWNER, UNTIL, REASON = "owner", "until", "reason"
 _LIGHTS = {"high": "🔴", "medium": "🟠", "low": "🔵"}
-_SPANS = (("1 week", "7"), ("1 month", "30"), ("1 quarter", "90"), ("1 year", "365"))
 
 
 def findings(run: Run, known: Sequence[KnownFinding], now: datetime) -> Body:
@@ -39,11 +38,11 @@ def _listed(
     yield kit.header(text)
     if shown:
         yield kit.section(_sums(shown))
-        yield {"type": "divider"}
+    first = all(one.news == "new" for one in shown)  # where everything is new, the word says nothing
     for one in shown[:MOST]:
-        yield from _row(run, one)
+        yield from _row(run, one, "" if first else one.news)
+    yield {"type": "divider"}
     if len(shown) > MOST:
-        yield {"type": "divider"}
         yield kit.context(_rest(shown[MOST:]))
     if snoozed := [one for one in known if one.snoozed(now)]:
         owners = ", ".join(dict.fromkeys(kit.person(one.owner) for one in snoozed[:20]))
@@ -62,19 +61,21 @@ def _sums(shown: Sequence[KnownFinding]) -> str:
     memory, cpu = (sum(amounts) for amounts in zip(*(saved(one.finding) for one in shown), strict=True))
     freed = [f"{memory / 2**30:.1f} GiB of memory" if memory >= 2**30 else f"{memory / 2**20:.0f} MiB of memory"]
     freed = (freed if memory else []) + ([f"{cpu / 1000:.1f} CPUs"] if cpu else [])
-    return told + (f"\n*{' and '.join(freed)}* of requests could be freed" if freed else "")
+    return f"*{' and '.join(freed)}* of requests could be freed\n{told}" if freed else told
 
 
-def _row(run: Run, one: KnownFinding) -> Iterator[Block]:
+def _row(run: Run, one: KnownFinding, news: str) -> Iterator[Block]:
     found = one.finding
     light = _LIGHTS[RISKS[risk_of(found)]]
-    block = kit.section(f"{light} *{kit.safe(found.title, 160)}*\n{kit.safe(found.detail, 320)}")
+    why = str(found.facts.get("why") or found.detail)
+    yield {"type": "divider"}
+    block = kit.section(f"{light} *{kit.safe(found.title, 160)}*\n{kit.safe(why, 320)}")
     options = [_option("Propose the change", f"propose {one.key} {run.id}")] if found.proposal else []
     options.append(_option("Snooze …", f"snooze {one.key} {run.id}"))
     yield block | {"accessory": {"type": "overflow", "action_id": "scan.finding", "options": options}}
-    cited = ", ".join(item.id for item in found.evidence[:3])
-    parts = [f"*{one.news}*" if one.news else "", kit.code(str(found.target), 100), kit.code(found.code, 60)]
-    yield kit.context(" · ".join(filter(None, (*parts, f"evidence {kit.safe(cited, 40)}" if cited else ""))))
+    cited = ", ".join(item.id for item in found.evidence[:4])
+    place = f"{kit.code(str(found.target), 100)} {kit.safe(str(found.facts.get('field', '')), 100)}"
+    yield kit.context(" · ".join(filter(None, (f"*{news}*" if news else "", place, cited and f"evidence {cited}"))))
 
 
 def _rest(left: Sequence[KnownFinding]) -> str:
@@ -92,36 +93,32 @@ def _unread(run: Run) -> list[str]:
     return [found.title for found in run.findings or () if found.code == "read.failed"]
 
 
-def dialog(one: KnownFinding, user: str, channel: str) -> Block:
+def dialog(one: KnownFinding, user: str, channel: str, today: date) -> Block:
     """Who takes it on, until when, and why it may wait."""
-    owner = {
-        "type": "input",
-        "block_id": OWNER,
-        "label": kit.plain("Who takes it on?", 60),
-        "element": {"type": "users_select", "action_id": "value", "initial_user": user},
-    }
-    options = [_option(text, days) for text, days in _SPANS]
-    span = {
-        "type": "input",
-        "block_id": DAYS,
-        "label": kit.plain("For how long?", 60),
-        "element": {"type": "static_select", "action_id": "value", "options": options, "initial_option": options[1]},
-    }
-    why = kit.field_input(
-        REASON, "Why may it wait?", multiline=True, hint="It is recorded. Secrets are taken out.", most=500
-    )
+    owner = _input(OWNER, "Who takes it on?", {"type": "users_select", "initial_user": user})
+    month = (today + timedelta(days=30)).isoformat()
+    until = _input(UNTIL, "Until when may it wait?", {"type": "datepicker", "initial_date": month})
+    why = kit.field_input(REASON, "Why?", multiline=True, hint="It is recorded. Secrets are taken out.", most=500)
     lead = kit.paragraph(kit.span(one.finding.title, 200, bold=True))
     metadata = json.dumps({"key": one.key, "channel": channel})
-    return kit.modal(
-        "scan.snooze", "Snooze this finding", "Snooze", [lead, owner, span, why | {"optional": True}], metadata
-    )
+    blocks = [lead, owner, until, why | {"optional": True}]
+    return kit.modal("scan.snooze", "Snooze this finding", "Snooze", blocks, metadata)
 
 
-def submitted(view: dict[str, Any]) -> tuple[str, str, int, str]:
-    """Key, owner, days and reason of a dialog that was sent; no days where what was sent is none."""
+def _input(block_id: str, label: str, element: Block) -> Block:
+    element = element | {"action_id": "value"}
+    return {"type": "input", "block_id": block_id, "label": kit.plain(label, 60), "element": element}
+
+
+def submitted(view: dict[str, Any]) -> tuple[str, str, date, str]:
+    """Key, owner, day and reason of a dialog that was sent; what is no day is the first of all, which nobody accepts."""
     values = view["state"]["values"]
     known = json.loads(view.get("private_metadata") or "{}")
     owner = str((values.get(OWNER) or {}).get("value", {}).get("selected_user") or "")
-    chosen = str(((values.get(DAYS) or {}).get("value", {}).get("selected_option") or {}).get("value") or "")
+    chosen = str((values.get(UNTIL) or {}).get("value", {}).get("selected_date") or "")
     reason = str((values.get(REASON) or {}).get("value", {}).get("value") or "")
-    return str(known.get("key") or ""), owner, int(chosen) if chosen.isdecimal() else 0, reason
+    try:
+        until = date.fromisoformat(chosen)
+    except ValueError:
+        until = date.min
+    return str(known.get("key") or ""), owner, until, reason

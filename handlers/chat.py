@@ -17,7 +17,7 @@ from domain.canonical import digest_of, plain
 from domain.decisions import SYSTEM, Approval
 from domain.errors import ChatError
 from domain.events import Draft, MessageWanted, PictureSent, PictureWanted
-from domain.messages import CARD
+from domain.messages import CARD, PROGRESS as PROGRESS_KEY
 from domain.ports import Journal, Message
 from domain.report import Report
 from domain.runs import Origin, Run, RunSpec, RunStatus
@@ -266,7 +266,7 @@ def root_key(incident_id: str) -> str:
 
 def progress_key(run_id: str) -> str:
     """The outbox key of a run's progress; where there is no incident and no thread yet, it carries the thread."""
-    return f"progress:{run_id}"
+    return f"{PROGRESS_KEY}{run_id}"
 
 
 def approval_key(approval_id: str) -> str:

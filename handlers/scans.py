@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
@@ -38,14 +39,13 @@ async def _chosen(services: Services, body: Payload) -> None:
     what, key, *_ = (*value.split(), "", "")
     if what == "propose":
         run_id = await services.plane.propose_finding(key, user)
-        await services.tell(
-            body, Body("Proposed.", (kit.section(f"Proposed; the card comes with run {kit.code(run_id, 60)}."),))
-        )
+        said = f"Proposed: the card comes in this message's thread, with run {kit.code(run_id, 60)}."
+        await services.tell(body, Body("Proposed.", (kit.section(said),)))
         return
     known = await services.journal.config_finding(key)
     if known is None:
         raise BadInput("The latest scan no longer finds this.")
-    view = cards_scan.dialog(known, user, channel)
+    view = cards_scan.dialog(known, user, channel, datetime.now(UTC).date())
     await services.shown("dialog", user, channel, view)
     try:
         await services.client.views_open(trigger_id=str(body.get("trigger_id") or ""), view=view)
@@ -56,8 +56,7 @@ async def _chosen(services: Services, body: Payload) -> None:
 async def _snoozed(services: Services, body: Payload) -> None:
     channel = json.loads(body["view"].get("private_metadata") or "{}").get("channel")
     body["channel"] = {"id": channel}  # a submission has none of its own; this one is ours
-    key, owner, days, reason = cards_scan.submitted(body["view"])
-    known = await services.plane.snooze_finding(key, where(body)[0], owner, days, services.redact(reason))
-    until = kit.when(known.snoozed_until, "{date_short}") if known.snoozed_until else ""
-    said = f"Snoozed until {until} for {kit.person(known.owner)}."
+    key, owner, until, reason = cards_scan.submitted(body["view"])
+    known = await services.plane.snooze_finding(key, where(body)[0], owner, until, services.redact(reason))
+    said = f"Snoozed until {until:%-d %B %Y}, with {kit.person(known.owner)}."
     await services.tell(body, Body("Snoozed.", (kit.section(said),)))

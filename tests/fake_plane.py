@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from domain.actions import Mode, Target
@@ -169,7 +169,7 @@ class FakePlane:
         self.control.append(("propose", key))
         return "run-finding"
 
-    async def snooze_finding(self, key: str, user: str, owner: str, days: int, reason: str) -> KnownFinding:
+    async def snooze_finding(self, key: str, user: str, owner: str, until: date, reason: str) -> KnownFinding:
         raise BadInput("The latest scan no longer finds this.")
 
     async def begin_maintenance(self, by: Actor, namespace: str, minutes: int, reason: str) -> MaintenanceWindow:

@@ -51,7 +51,6 @@ from policies import budget
 T = TypeVar("T")
 
 ANALYSIS_SECONDS = 20.0
-SCAN_SECONDS = 120.0
 PROGRESS_EVERY_SECONDS = 2.0
 
 
@@ -193,7 +192,7 @@ class _Passage:
         if answered(spec.question, spec.context):  # the journal knows: nothing has to be looked at
             await self.journey.record(FindingsReported((), _ms(began)))
             return
-        limit_s = SCAN_SECONDS if self._scans else ANALYSIS_SECONDS
+        limit_s = self.world.scan_seconds if self._scans else ANALYSIS_SECONDS
         try:
             async with asyncio.timeout(limit_s):
                 calendar = moment_of(self.world, self.run)

@@ -12,6 +12,7 @@ from bot.local.scenarios_ci import CiScenario
 from bot.local.usage import used_for_a_week
 from domain.decisions import ApprovalState
 from domain.events import ApprovalRequested, Envelope, MessageSent, RunFinished
+from domain.messages import PROGRESS
 from domain.scans import KnownFinding
 
 MARA, JONAS = "Mara Lindqvist", "Jonas Weber"
@@ -45,7 +46,7 @@ async def _first(world: Stage) -> tuple[KnownFinding, str, str] | None:
     """The finding at the top, once Slack shows the list."""
     journal = world.app.journal
     found = await journal.config_findings(limit=1)
-    message = await journal.message(f"progress:{found[0].run_id}") if found else None
+    message = await journal.message(f"{PROGRESS}{found[0].run_id}") if found else None
     run = await journal.run(found[0].run_id) if found else None
     if message is None or run is None or run.finished_at is None or message.sent_revision < message.revision:
         return None

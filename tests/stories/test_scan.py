@@ -93,14 +93,16 @@ async def test_a_scan_lists_what_to_free_and_a_finding_becomes_an_approved_and_v
         listed = await scan(story)
         told = words(listed)
         assert "Configuration scan in shop" in told
-        assert "web: memory 1Gi → 64Mi, cpu 1000m → 80m" in told
-        assert "The 95th percentile of 7 days is 40 MiB of memory and 60m of cpu" in told
-        assert "This frees 1.9 GiB of memory and 1840m of cpu over 2 replicas" in told
+        assert "web: memory 1Gi → 64Mi, CPU 1000m → 80m" in told
+        assert "Uses 40 MiB of memory and 60m of CPU in the 95th percentile of 7 days" in told
+        assert "Frees 1.9 GiB of memory and 1840m of CPU over 2 replicas" in told
         assert "of requests could be freed" in told
         assert story.changes() == []
 
         await choose(story, listed, "web: memory", "propose")
         approval = await story.approval()
+        card = await story.journal.message(f"approval:{approval.request.id}")
+        assert card.thread_ts == listed["ts"]  # below the list that it is from
         action = approval.request.action
         assert (action.tool, str(action.target)) == ("kubernetes_set_resources", "shop/deployment/web")
         assert action.arguments["requests"] == {"cpu": "80m", "memory": "64Mi"}
@@ -130,15 +132,17 @@ async def test_a_finding_is_snoozed_with_an_owner_and_the_next_scan_shows_nothin
         room = story.stage.workspace
         await room.until(lambda: room.views(MARA))
         view = room.views(MARA)[-1]
+        until = datetime.now(UTC).date() + timedelta(days=90)
         values = {
             "owner": {"value": room.user(JONAS)},
-            "days": {"value": "90"},
+            "until": {"value": until.isoformat()},
             "reason": {"value": "load test on Friday"},
         }
         assert await room.submit(MARA, view["id"], values) == {}
         await whispered(story, "Snoozed until")
         [event] = await story.recorded(FindingSnoozed)
         assert (event.owner, event.reason) == (room.user(JONAS), "load test on Friday")
+        assert event.until.date() == until
 
         async def gone() -> bool:
             run_id = (await story.journal.runs())[0].spec.id

@@ -272,9 +272,13 @@ async def of(code: str, *objects: Obj, **world: Any) -> Finding:
 
 async def test_the_rule_and_the_saving_stand_in_the_finding_and_the_change_is_exact() -> None:
     found = await of("config.requests_high", workload(sized({"memory": "2Gi", "cpu": "2"}, {"memory": "4Gi"})))
-    assert found.title == "checkout: memory 2Gi → 480Mi, cpu 2000m → 480m"
-    assert "95th percentile of 7 days is 400 MiB of memory and 400m of cpu; a fifth more is asked for" in found.detail
-    assert found.detail.endswith("This frees 4.6 GiB of memory and 4560m of cpu over 3 replicas.")
+    assert found.title == "checkout: memory 2Gi → 480Mi, CPU 2000m → 480m"
+    assert (
+        "Uses 400 MiB of memory and 400m of CPU in the 95th percentile of 7 days; a fifth more is the rule"
+        in found.detail
+    )
+    assert "Frees 4.6 GiB of memory and 4560m of CPU over 3 replicas." in found.detail
+    assert found.detail.endswith("containers[app].resources.requests: memory 2Gi, CPU 2000m.")
     assert found.proposal is not None
     assert (found.proposal.tool, found.proposal.arguments) == (
         "kubernetes_set_resources",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -55,15 +55,17 @@ def test_each_finding_shows_its_rule_its_code_its_evidence_and_what_can_be_done(
         "By the rule.",
     ):
         assert told in words
-    assert "`config.requests_high` · evidence E1" in words
+    assert "containers[app] · evidence E1" in words
     assert options(body) == [["Propose the change", "Snooze …"], ["Snooze …"]]
 
 
 def test_news_are_marked_and_what_was_there_before_is_not() -> None:
     new = known(found(), first_seen=NOON, news_at=NOON)
-    assert "*new*" in shown(new)[0]
-    assert "*worse*" in shown(known(found(), news_at=NOON))[0]
-    assert not {"*new*", "*worse*"} & set(shown(known(found()))[0].split())
+    old, worse = known(found(name="web")), known(found(name="api"), news_at=NOON)
+    words, _ = shown(new, old, worse)
+    assert (words.count("*new*"), words.count("*worse*")) == (1, 1)
+    assert words.index("*new*") < words.index("web: ") < words.index("api: ") < words.index("*worse*")
+    assert "*new*" not in shown(new)[0], "where everything is new, the word says nothing"
 
 
 def test_what_is_snoozed_is_counted_with_its_owner_and_not_shown() -> None:
@@ -108,10 +110,10 @@ def test_hostile_names_cannot_link_mention_or_format() -> None:
 
 
 def test_the_dialog_asks_for_owner_time_and_reason_and_starts_with_who_clicked() -> None:
-    view = cards_scan.dialog(known(found()), "U01", "C01")
+    view = cards_scan.dialog(known(found()), "U01", "C01", NOON.date())
     assert problems(view["blocks"]) == []
     assert view["blocks"][1]["element"]["initial_user"] == "U01"
-    assert [one["value"] for one in view["blocks"][2]["element"]["options"]] == ["7", "30", "90", "365"]
+    assert view["blocks"][2]["element"]["initial_date"] == "2026-03-31"
     assert json.loads(view["private_metadata"]) == {"key": key_of(found()), "channel": "C01"}
 
 
@@ -128,14 +130,15 @@ def submission(**values: Any) -> dict[str, Any]:
         (
             {
                 "owner": {"selected_user": "U2"},
-                "days": {"selected_option": {"value": "90"}},
+                "until": {"selected_date": "2026-05-01"},
                 "reason": {"value": "sale"},
             },
-            ("k1", "U2", 90, "sale"),
+            ("k1", "U2", date(2026, 5, 1), "sale"),
         ),
-        ({}, ("k1", "", 0, "")),
-        ({"days": {"selected_option": {"value": "for ever"}}, "reason": {"value": None}}, ("k1", "", 0, "")),
+        ({}, ("k1", "", date.min, "")),
+        ({"until": {"selected_date": "for ever"}, "reason": {"value": None}}, ("k1", "", date.min, "")),
+        ({"until": {"selected_date": None}}, ("k1", "", date.min, "")),
     ],
 )
-def test_a_dialog_that_was_sent_is_read_and_nonsense_is_no_time(values: dict[str, Any], read: tuple[Any, ...]) -> None:
+def test_a_dialog_that_was_sent_is_read_and_nonsense_is_no_day(values: dict[str, Any], read: tuple[Any, ...]) -> None:
     assert cards_scan.submitted(submission(**values)) == read

@@ -50,6 +50,11 @@ class Fit:
     """The limit equals the request, and is lowered with it: the pod keeps its quality of service."""
 
     @property
+    def called(self) -> str:
+        """Its name as people write it."""
+        return "CPU" if self.resource == "cpu" else self.resource
+
+    @property
     def freed(self) -> int:
         """What one replica gives back."""
         return self.now - self.wanted
@@ -113,9 +118,9 @@ def _requests(case: Case) -> Iterator[Finding]:
     ]
     low = [fit for fit in fits if fit.p95 > fit.now * SHORT and fit.wanted > fit.now]
     if high:
-        freed = " and ".join(f"{fit.shown(fit.freed * case.replicas)} of {fit.resource}" for fit in high)
+        freed = _listed(high, [fit.freed * case.replicas for fit in high])
         over = f" over {case.replicas} replicas" if case.replicas > 1 else ""
-        yield _sized(case, "config.requests_high", high, f"This frees {freed}{over}.", risk="low")
+        yield _sized(case, "config.requests_high", high, f"Frees {freed}{over}.", risk="low")
     if low:
         why = "Where the node is full it is evicted or slowed down, while it only does its usual work."
         yield _sized(case, "config.requests_low", low, why, risk="medium")
@@ -147,7 +152,7 @@ def _limit(case: Case) -> Iterator[Finding]:
     if not limit or peak is None or peak <= CLOSE * limit:
         return
     wanted = max(round_memory(peak * HEADROOM), limit + 16 * _MI)
-    because = f"its highest use in {WINDOW_DAYS} days was {size(peak)}, {peak / limit:.0%} of the limit"
+    because = f"Its highest use in {WINDOW_DAYS} days was {size(peak)}, {peak / limit:.0%} of the limit"
     yield _made(
         case,
         "config.memory_limit_close",
@@ -157,7 +162,7 @@ def _limit(case: Case) -> Iterator[Finding]:
         f"{because}; {HEADROOM - 1:.0%} above that is {format_memory(wanted)}. A little more load and it is killed.",
         {"limits": {"memory": format_memory(wanted)}},
         risk="medium",
-        measure="memory_max",
+        measures=["memory_max"],
     )
 
 
@@ -175,7 +180,7 @@ def _unset(case: Case, *, measured: bool) -> Iterator[Finding]:
             f"The scheduler places it as if it needed nothing, and it is the first to be evicted.{rule}",
             {"requests": {"memory": wanted}} if wanted else {},
             risk="medium",
-            measure="memory" if wanted else "",
+            measures=["memory"] if wanted else [],
         )
     elif not case.said("limits", "memory"):
         yield _made(
@@ -192,11 +197,11 @@ def _unset(case: Case, *, measured: bool) -> Iterator[Finding]:
 
 def _sized(case: Case, code: str, fits: Sequence[Fit], why: str, *, risk: str) -> Finding:
     high = code == "config.requests_high"
-    change = ", ".join(f"{fit.resource} {fit.quantity(fit.now)} → {fit.quantity(fit.wanted)}" for fit in fits)
-    rule = _rule(" and ".join(f"{fit.shown(fit.p95)} of {fit.resource}" for fit in fits))
+    change = ", ".join(f"{fit.called} {fit.quantity(fit.now)} → {fit.quantity(fit.wanted)}" for fit in fits)
+    rule = _rule(_listed(fits, [fit.p95 for fit in fits]))
     wanted: dict[str, dict[str, str]] = {"requests": {fit.resource: fit.quantity(fit.wanted) for fit in fits}}
     limits = {fit.resource: fit.quantity(fit.wanted) for fit in fits if fit.with_limit}
-    kept = f" The limit equals the request and follows it, {HEADROOM - 1:.0%} above the highest use." if limits else ""
+    kept = f" The limit follows its request, and stays {HEADROOM - 1:.0%} above the highest use." if limits else ""
     saved = {fit.resource: fit.freed * case.replicas for fit in fits} if high else {}
     return _made(
         case,
@@ -204,13 +209,13 @@ def _sized(case: Case, code: str, fits: Sequence[Fit], why: str, *, risk: str) -
         "requests",
         f"{case.thing.name}: {change}",
         (
-            ", ".join(f"{fit.resource} {fit.quantity(fit.now)}" for fit in fits),
-            ", ".join(f"{fit.resource} {fit.quantity(fit.wanted)}" for fit in fits),
+            ", ".join(f"{fit.called} {fit.quantity(fit.now)}" for fit in fits),
+            ", ".join(f"{fit.called} {fit.quantity(fit.wanted)}" for fit in fits),
         ),
-        f"{rule}.{kept} {why}",
+        f"{why} {rule}.{kept}",
         wanted | ({"limits": limits} if limits else {}),
         risk=risk,
-        measure=fits[0].resource,
+        measures=(*(fit.resource for fit in fits), *(["memory_max"] if limits else [])),
         saved_bytes=saved.get("memory", 0),
         saved_millicores=saved.get("cpu", 0),
     )
@@ -225,22 +230,23 @@ def _made(
     why: str,
     arguments: Mapping[str, Any],
     *,
-    measure: str = "",
+    measures: Sequence[str] = (),
     **facts: Any,
 ) -> Finding:
     thing, (value, wanted) = case.thing, change
     path = f"containers[{case.name}].resources.{field}"
     whole = {"namespace": thing.namespace, "kind": thing.kind, "name": thing.name, "container": case.name, **arguments}
     restart = f"{why} Its pods are replaced one after the other."
-    reading = case.inventory.measures.get((measure, thing.namespace), NOTHING)
+    used = [case.inventory.measures.get((measure, thing.namespace), NOTHING) for measure in measures]
     return finding(
         code,
         thing.target,
         title,
-        f"{path} is {value}. {why[:1].upper()}{why[1:]}",
-        [thing.cite(f"{path}: {value}"), cite(reading, f"use over {WINDOW_DAYS} days", why)],
+        f"{why} {path}: {value}.",
+        [thing.cite(f"{path}: {value}"), *(cite(one, f"use over {WINDOW_DAYS} days", why) for one in used)],
         proposal=Proposal("kubernetes_set_resources", whole, restart) if arguments else None,
         next_steps=() if arguments else [f"{thing.kind} {thing.namespace}/{thing.name}: set {path} to {wanted}."],
+        why=why,
         field=path,
         value=value,
         wanted=wanted,
@@ -261,7 +267,12 @@ def _autoscaled(case: Case) -> set[str]:
 
 
 def _rule(used: str) -> str:
-    return f"The 95th percentile of {WINDOW_DAYS} days is {used}; a fifth more is asked for"
+    return f"Uses {used} in the 95th percentile of {WINDOW_DAYS} days; a fifth more is the rule"
+
+
+def _listed(fits: Sequence[Fit], amounts: Sequence[float]) -> str:
+    """`1.9 GiB of memory and 1840m of CPU`."""
+    return " and ".join(f"{fit.shown(amount)} of {fit.called}" for fit, amount in zip(fits, amounts, strict=True))
 
 
 def round_memory(amount: float) -> int:
