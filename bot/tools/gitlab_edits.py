@@ -14,8 +14,13 @@ from typing import Any
 from domain.errors import ToolError
 
 _CI = re.compile(r"(.*/)?([^/]*\.)?gitlab-ci[^/]*\.ya?ml")
-_INCLUDED = re.compile(r"""(?:\blocal:|\binclude:|^\s*-)\s*\[?\s*["']?/?([^\s"',\[\]]+\.ya?ml)\b""", re.MULTILINE)
+_INCLUDED = re.compile(
+    r"""(?:\blocal:|\binclude:|^[ \t]{0,40}-)[ \t]{0,40}\[?[ \t]{0,40}["']?/?([^\s"',\[\]]{1,255}\.ya?ml)\b""",
+    re.MULTILINE,
+)
 _CONTEXT = 3
+_MOST_LINES = 1000
+_Op = tuple[str, int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -132,15 +137,48 @@ def taken_back(now: File | None, after: File | None, before: File | None, path: 
     if current is None or new is None or old is None:
         raise ToolError(f"{path} is not as this commit left it: taking it back is for a person to decide.")
     lines = lines_of(current)
-    for at, length, ours in reversed(_spots(lines, _places(lines_of(new), lines_of(old)), path)):
+    for at, length, ours in reversed(_spots(lines, _places(lines_of(new), lines_of(old), path), path)):
         lines[at : at + length] = ours
     return Change(path, current, "".join(lines), blob, last)
 
 
-def _places(new: list[str], old: list[str]) -> list[tuple[list[str], list[str]]]:
+def _places(new: list[str], old: list[str], path: str) -> list[tuple[list[str], list[str]]]:
     """Each place that differs with the lines around it: as it is, and as it was."""
-    groups = difflib.SequenceMatcher(None, new, old, autojunk=False).get_grouped_opcodes(_CONTEXT)
-    return [(new[group[0][1] : group[-1][2]], old[group[0][3] : group[-1][4]]) for group in groups]
+    return [(new[group[0][1] : group[-1][2]], old[group[0][3] : group[-1][4]]) for group in _groups(new, old, path)]
+
+
+def _groups(one: list[str], other: list[str], path: str) -> list[list[_Op]]:
+    """What differs between two texts, in groups with the lines around them. Raises ToolError where it would take long.
+
+    Lines that both begin or end with are left out of the comparison, whose cost grows with the square of what is left.
+    """
+    shorter = min(len(one), len(other))
+    first = next((at for at in range(shorter) if one[at] != other[at]), shorter)
+    last = next((at for at in range(shorter - first) if one[-1 - at] != other[-1 - at]), shorter - first)
+    middle, changed = one[first : len(one) - last], other[first : len(other) - last]
+    if max(len(middle), len(changed)) > _MOST_LINES:
+        raise ToolError(
+            f"The first and the last change of {path} are more than {_MOST_LINES} lines apart: make it smaller."
+        )
+    found = difflib.SequenceMatcher(None, middle, changed, autojunk=False).get_opcodes()
+    codes = [(tag, a + first, b + first, c + first, d + first) for tag, a, b, c, d in found if tag != "equal" or b - a]
+    before = max(0, first - _CONTEXT)
+    around: _Op = ("equal", before, first, before, first)
+    after = min(last, _CONTEXT)
+    ends = (len(one) - last, len(other) - last)
+    return _grouped([around, *codes, ("equal", ends[0], ends[0] + after, ends[1], ends[1] + after)]) if codes else []
+
+
+def _grouped(codes: Sequence[_Op]) -> list[list[_Op]]:
+    """Opcodes parted where more lines are alike than are shown around both sides."""
+    groups: list[list[_Op]] = [[]]
+    for tag, a, b, c, d in codes:
+        if tag == "equal" and b - a > 2 * _CONTEXT:
+            groups[-1].append((tag, a, a + _CONTEXT, c, c + _CONTEXT))
+            groups.append([])
+            a, c = b - _CONTEXT, d - _CONTEXT
+        groups[-1].append((tag, a, b, c, d))
+    return groups
 
 
 def _spots(
@@ -168,14 +206,27 @@ def unified(changes: Iterable[Change]) -> str:
 def _file_diff(change: Change) -> str:
     source = "/dev/null" if change.before is None else f"a/{change.path}"
     into = "/dev/null" if change.after is None else f"b/{change.path}"
-    lines = difflib.unified_diff(
-        lines_of(change.before or ""), lines_of(change.after or ""), source, into, n=_CONTEXT, lineterm=""
-    )
+    old, new = lines_of(change.before or ""), lines_of(change.after or "")
     shown = [f"--- {source}", f"+++ {into}"]  # also of an empty file
-    for line in list(lines)[2:]:
-        ended = line.endswith("\n") or line.startswith("@@")
-        shown += [line.removesuffix("\n")] if ended else [line, "\\ No newline at end of file"]
+    for group in _groups(old, new, change.path):
+        shown.append(f"@@ -{_range(group[0][1], group[-1][2])} +{_range(group[0][3], group[-1][4])} @@")
+        for tag, a, b, c, d in group:
+            if tag == "equal":
+                shown += [_line(" ", line) for line in old[a:b]]
+            else:
+                shown += [_line("-", line) for line in old[a:b]] + [_line("+", line) for line in new[c:d]]
     return "\n".join(shown)
+
+
+def _range(begin: int, end: int) -> str:
+    """Lines in the head of a hunk; of none, the line that it comes after."""
+    length = end - begin
+    return str(begin + 1) if length == 1 else f"{begin + bool(length)},{length}"
+
+
+def _line(sign: str, line: str) -> str:
+    ended = line.endswith("\n")
+    return f"{sign}{line[:-1]}" if ended else f"{sign}{line}\n\\ No newline at end of file"
 
 
 def text_of(content: bytes, path: str) -> str:

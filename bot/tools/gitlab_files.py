@@ -17,7 +17,7 @@ from bot.tools.gitlab_look import text
 from bot.tools.rest import Missing
 from domain.errors import ToolError
 
-LARGEST = 1 << 20
+LARGEST = 1 << 18
 """Bytes of a file that is looked at."""
 
 MOST_FILES = 20
@@ -78,7 +78,7 @@ async def file_at(client: GitLabClient, project: str, path: str, sha: str) -> Fi
             f"GitLab answered with something that is no file, asked to read {path} of {project}."
         ) from error
     if len(content) > LARGEST:
-        raise ToolError(f"{path} is larger than {LARGEST >> 20} MB.")
+        raise ToolError(f"{path} is larger than {LARGEST >> 10} KB.")
     return File(path, content, text(raw.get("blob_id")), text(raw.get("last_commit_id")))
 
 

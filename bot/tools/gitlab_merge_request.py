@@ -77,7 +77,6 @@ def observed_of(worked: Worked) -> dict[str, Any]:
 def _preview(worked: Worked, arguments: Arguments) -> Preview:
     path = project_path(arguments["project"])
     diff = edits.unified(worked.changes)
-    _check_shown(diff, arguments)
     lines = [
         f"POST {path}/repository/commits",
         f"# branch personal-agent/<the id of this execution>, from {arguments['target_branch']} at {worked.head[:12]}",
@@ -95,6 +94,7 @@ def _preview(worked: Worked, arguments: Arguments) -> Preview:
             f"The change takes {len(shown)} characters to show, and a card shows {SHOWN}: nobody could approve what is not "
             "seen whole. Make it smaller."
         )
+    _check_shown(diff, arguments)
     return Preview(
         observed=observed_of(worked),
         diff=shown,

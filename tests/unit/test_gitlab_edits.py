@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+import time
 
 import pytest
 from hypothesis import given, strategies as st
@@ -51,6 +53,29 @@ def test_lines_are_the_whole_text_and_end_where_git_ends_them(one: str, other: s
     text = f"{one}\x0c\u2028{other}"
     assert "".join(edits.lines_of(text)) == text
     assert all(line.index("\n") == len(line) - 1 for line in edits.lines_of(text)[:-1])
+
+
+def test_a_diff_has_three_lines_around_and_begins_anew_where_much_is_alike() -> None:
+    lines = [f"line {n}\n" for n in range(40)]
+    new = [*lines[:4], "four\n", *lines[5:30], *lines[31:]]
+    shown = edits.unified([Change("f", "".join(lines), "".join(new))])
+    assert shown == "".join(difflib.unified_diff(lines, new, "a/f", "b/f")).removesuffix("\n")
+    assert shown.count("@@ -") == 2
+
+
+def test_a_comparison_that_would_take_long_is_not_made() -> None:
+    lines = ["same\n"] * 4000
+    far = "".join(["a\n", *lines, "z\n"])
+    with pytest.raises(ToolError, match="more than 1000 lines apart"):
+        edits.unified([Change("f", far, far.replace("a", "b").replace("z", "y"))])
+    near = "".join(lines)
+    assert edits.unified([Change("f", near, f"{near}more\n")]).endswith("+more")
+
+
+def test_a_definition_of_blank_lines_alone_is_read_at_once() -> None:
+    began = time.perf_counter()
+    assert not edits.included_by("\n" * 200_000 + " " * 200_000 + "include:" + " " * 200_000)
+    assert time.perf_counter() - began < 2
 
 
 @given(TEXTS, st.text(max_size=4), st.text(max_size=4))
