@@ -69,7 +69,7 @@ async def test_a_merge_request_is_opened_after_a_click_with_the_diff_that_the_ca
         [started] = await shop.story.recorded(ExecutionStarted)
         assert made.source == f"personal-agent/{started.key}"
         [verified] = await shop.story.recorded(VerificationPassed)
-        assert [check.name for check in verified.checks] == ["merge request is open", "its diff is what was approved"]
+        assert [check.name for check in verified.checks] == ["merge request is there", "its diff is what was approved"]
         assert f"Opened merge request !{made.iid} in shop/checkout" in words(await shop.story.thread())
 
 
