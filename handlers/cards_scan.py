@@ -48,8 +48,9 @@ def _listed(
         owners = ", ".join(dict.fromkeys(kit.person(one.owner) for one in snoozed[:20]))
         yield kit.context(f"💤 {kit.plural(len(snoozed), 'finding')} snoozed, with {owners}")
     if failed := _unread(run):
-        names = "; ".join(dict.fromkeys(failed[:5]))
-        yield kit.context(f"⚠️ {kit.safe(names, 400)}. What stands there is not judged, and nothing is taken as mended.")
+        names = ", ".join(dict.fromkeys(title.removeprefix("Could not look at ") for title in failed))
+        missed = f"⚠️ Could not look at {kit.safe(names, 400)}."
+        yield kit.context(f"{missed} What stands there is not judged, and nothing is taken as mended.")
     yield kit.context(
         f"Run {kit.code(run.id, 60)}. A change that is proposed passes policy and approval like any other."
     )

@@ -133,7 +133,7 @@ async def _diagnose(services: Services, body: Payload, rest: str) -> Body:
 async def _scan(services: Services, body: Payload, rest: str) -> Body:
     user, here, _ = where(body)
     channel = await writable(services, here)
-    namespace = rest.strip("` ").split()[0] if rest.strip("` ") else ""
+    namespace = (rest.split() or [""])[0].strip("`")
     receipt = await services.plane.scan(user, channel, namespace, key_of(body))
     return await _follow(services, receipt, here, channel, "Scanning the configuration.")
 

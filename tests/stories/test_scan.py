@@ -17,7 +17,7 @@ from bot.local.cluster import Cluster
 from bot.local.prometheus import Prometheus
 from bot.local.scenarios import CONFIGURATION
 from bot.local.usage import used_for_a_week
-from domain.decisions import ApprovalState
+from domain.decisions import Actor, ApprovalState
 from domain.events import FindingSnoozed, RunStarted, WorkUnitRecorded
 from domain.runs import Origin, RunOutcome
 from domain.weeks import appointment
@@ -214,6 +214,14 @@ async def test_a_scheduled_scan_speaks_once_and_then_only_of_news(tmp_path: Path
         listed = await story.until(lambda: message(story, loud))
         assert listed is not None
         assert "*worse*" in words(listed)
+
+        scans = len(await story.journal.runs())
+        story.watch.ahead += timedelta(days=9)
+        await story.plane.scan_weekly(weekly, story.watch.now)  # two days late: left to the next week
+        story.watch.ahead += timedelta(days=5)
+        await story.plane.pause(Actor("person", story.stage.workspace.user(MARA)), "")
+        await story.plane.scan_weekly(weekly, story.watch.now)
+        assert len(await story.journal.runs()) == scans
 
 
 async def test_the_demo_of_a_scan_ends_well_only_where_its_change_is_verified(

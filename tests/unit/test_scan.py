@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
+from bot.analyzers import Reading, analyze
 from bot.analyzers.findings import WEIGHTS
 from bot.analyzers.scan.measures import MEASURES, measure_of
 from domain.diagnosis import Finding
@@ -14,6 +16,8 @@ from tests.unit.scan_samples import (
     EVERYWHERE,
     GI,
     MI,
+    SHOP,
+    Measured,
     app,
     autoscaler,
     budget,
@@ -347,7 +351,38 @@ async def test_measurements_that_fail_are_said_once_and_the_manifests_are_judged
 async def test_a_list_that_is_cut_proves_nothing_unused_and_nothing_unprotected() -> None:
     objects = [one for one in healthy(config_map(), claim()) if one["kind"] != "PodDisruptionBudget"]
     found = await scanned(*objects, budget() | {"kind": "Elsewhere"}, more=True)
-    assert found == {}
+    assert set(found) == {"read.failed"}
+    assert "more than 500" in found["read.failed"].detail
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        ("This cluster does not serve certificates.", False),
+        ('Kubernetes does not let "agent" list certificates in all namespaces.', False),
+        ("Kubernetes did not answer the request to list certificates (time limit).", True),
+    ],
+)
+async def test_certificates_that_are_not_there_to_be_read_are_nothing_and_those_that_failed_are_told(
+    error: str, told: bool
+) -> None:
+    class Without(Measured):
+        async def read(self, tool: str, arguments: Mapping[str, Any]) -> Reading:
+            if arguments.get("kind") == "Certificate":
+                return Reading("", ok=False, error=error)
+            return await super().read(tool, arguments)
+
+    found = await analyze(SHOP, None, Without(*healthy()).read, ("kubernetes_list", "prometheus_query"))
+    assert bool(found) is told
+
+
+async def test_more_containers_than_the_answer_holds_are_said() -> None:
+    class Many(Measured):
+        def _prometheus_query(self, arguments: Mapping[str, Any]) -> Obj:
+            return super()._prometheus_query(arguments) | {"more": 3}
+
+    found = await analyze(SHOP, None, Many(*healthy()).read, ("kubernetes_list", "prometheus_query"))
+    assert [one.title for one in found] == ["Could not look at what the containers used"]
 
 
 @pytest.mark.parametrize("what", list(MEASURES))

@@ -22,7 +22,9 @@ KINDS = (
     "HorizontalPodAutoscaler", "Certificate",
 )  # fmt: skip
 OPTIONAL = frozenset({"Certificate"})
-"""Kinds that not every cluster serves: that they cannot be read says nothing."""
+"""Kinds that not every cluster serves, or lets the agent read: that there are none of them to be seen says nothing."""
+
+_NOT_GIVEN = " does not let "
 
 LIST, QUERY, MOST = "kubernetes_list", "prometheus_query", 500
 AT_ONCE = 6
@@ -163,9 +165,18 @@ async def take(scope: Target, read: Read, offered: Collection[str]) -> Inventory
         scope,
         tuple(_things(listed, scope)),
         frozenset({kind for kind, _ in listed} - failed),
-        unread=tuple((f"every {kind}", one) for kind, one in listed if not one.ok and kind not in OPTIONAL),
+        unread=tuple(_unread(listed)),
     )
     return await _measured(inventory, paced) if QUERY in offered else inventory
+
+
+def _unread(listed: Iterable[tuple[str, Reading]]) -> Iterator[tuple[str, Reading]]:
+    """Lists that failed, and lists that were cut: what stands behind their end is not judged either."""
+    for kind, one in listed:
+        if one.ok and not whole(one):
+            yield f"every {kind}", replace(one, ok=False, error=f"There are more than {MOST} in one namespace.")
+        elif not one.ok and not (kind in OPTIONAL and (one.absent or _NOT_GIVEN in one.error)):
+            yield f"every {kind}", one
 
 
 async def _listed(namespace: str, read: Read) -> list[tuple[str, Reading]]:
@@ -204,15 +215,21 @@ async def _measured(inventory: Inventory, read: Read) -> Inventory:
     for (what, space), reading in zip(asked, answers, strict=True):
         for workload, container, value in _samples(reading):
             used.setdefault((space, workload, container), {})[what] = value
-    failed = next((one for one in answers if not one.ok), None)
-    unread = () if failed is None else (("what the containers used", failed),)
+    deprecated = NOTHING if inventory.scope.namespace else await read(QUERY, {"query": DEPRECATED})
+    missed = [("what the containers used", one) for one in answers if not one.ok or at(one.data, "more")][:1]
+    missed += [] if deprecated.ok or inventory.scope.namespace else [("old interfaces that are called", deprecated)]
     return replace(
         inventory,
         used=used,
         measures=dict(zip(asked, answers, strict=True)),
-        deprecated=NOTHING if inventory.scope.namespace else await read(QUERY, {"query": DEPRECATED}),
-        unread=(*inventory.unread, *unread),
+        deprecated=deprecated,
+        unread=(*inventory.unread, *((what, _failed(one)) for what, one in missed)),
     )
+
+
+def _failed(reading: Reading) -> Reading:
+    error = f"There are more than {MOST_SERIES} containers in one namespace."
+    return replace(reading, ok=False, error=error) if reading.ok else reading
 
 
 def _samples(reading: Reading) -> Iterator[tuple[str, str, float]]:
