@@ -195,8 +195,8 @@ class _Passage:
         limit_s = self.world.scan_seconds if self._scans else ANALYSIS_SECONDS
         try:
             async with asyncio.timeout(limit_s):
-                calendar = moment_of(self.world, self.run)
-                findings = await analyze(spec.target, spec.alert, self._analyzer_read, self.world.tools, calendar)
+                about = (moment_of(self.world, self.run), spec.question)
+                findings = await analyze(spec.target, spec.alert, self._analyzer_read, self.world.tools, *about)
         except TimeoutError:
             findings = (too_late(spec.target, limit_s),) if self._scans else ()
         await self.journey.record(FindingsReported(findings, _ms(began)))

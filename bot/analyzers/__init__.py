@@ -79,20 +79,21 @@ async def analyze(
     read: Read,
     offered: Collection[str] = (),
     calendar: Mapping[str, Any] = MappingProxyType({}),
+    question: str = "",
 ) -> tuple[Finding, ...]:
     """What is wrong with the target, causes first; empty where the target names nothing that can be looked at.
 
     Reads that do not depend on each other run at once. A read that fails becomes a finding, never an exception. `offered` are
     the tools that there are: of those that are not set up, such as runbooks or Prometheus, nothing is said. `calendar` are
-    policy's facts of the moment.
+    policy's facts of the moment, `question` is what a person asked.
     """
     if target.system == CONFIGURATION:
         found, failed = await scan(target, read, offered)
         return (*found, *unread(target, failed))
     scenes, known, measured = await asyncio.gather(
-        _seen(target, alert, read), recall(target, alert, read, offered), measure(alert, read, offered)
+        _seen(target, alert, question, read), recall(target, alert, read, offered), measure(alert, read, offered)
     )
-    release = await look_at_release(scenes, alert, read, offered)
+    release = await look_at_release(scenes, alert, question, read, offered)
     more = (
         *analyze_known(known, target),
         *analyze_measured(measured, alert, target),
@@ -102,9 +103,9 @@ async def analyze(
     return findings_of(scenes, more)
 
 
-async def _seen(target: Target, alert: Alert | None, read: Read) -> tuple[Scene, ...]:
+async def _seen(target: Target, alert: Alert | None, question: str, read: Read) -> tuple[Scene, ...]:
     """The scenes of a target, each with what its symptoms ask for."""
-    scenes = await look(target, alert, read) or await look_at(target, alert, read)
+    scenes = await look(target, alert, read, question) or await look_at(target, alert, read)
     return tuple(await asyncio.gather(*(surroundings(scene, read) for scene in scenes)))
 
 

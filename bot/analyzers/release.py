@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,8 @@ WAITING = "DeploymentWaiting"
 
 COMPARE, BUDGET, INCIDENTS = "gitlab_compare", "prometheus_error_budget", "incident_list"
 _HEX = 12
+_ASKED = re.compile(r"^\W*(?:please\s+)?(?:deploy|release|roll ?out|ship|promote)\b", re.IGNORECASE)
+"""An order, and no question about a deployment: why did the release fail?"""
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,11 @@ class Release:
 
 
 async def look_at_release(
-    scenes: Iterable[Scene], alert: Alert | None, read: Read, offered: Collection[str]
+    scenes: Iterable[Scene], alert: Alert | None, question: str, read: Read, offered: Collection[str]
 ) -> Release | None:
-    """Read what the risk rests on; None where no deployment waits."""
+    """Read what the risk rests on; None where no deployment waits, and nobody asked for one."""
     scene = next((each for each in scenes if each.target.system == "gitlab"), None)
-    if scene is None or alert is None or alert.name != WAITING or alert.source != "gitlab" or not scene.build.ok:
+    if scene is None or not scene.build.ok or not _wanted(alert, question):
         return None
     project, pipeline = _project(scene.target), scene.build.data
     whole, canary = jobs(pipeline)
@@ -59,6 +62,13 @@ async def look_at_release(
         read(INCIDENTS, {}) if INCIDENTS in offered else _nothing(),
     )
     return Release(scene.build, scene.builds, changes, budget, incidents)
+
+
+def _wanted(alert: Alert | None, question: str) -> bool:
+    """Whether it is about a deployment: GitLab's webhook says that one waits, or a person asks for one."""
+    if alert is None:
+        return _ASKED.search(question) is not None
+    return alert.name == WAITING and alert.source == "gitlab"
 
 
 def jobs(pipeline: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

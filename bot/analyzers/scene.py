@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -23,6 +24,8 @@ CLOSE_LOOKS = 3
 
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")
 _JOB_LABEL = "job-name"
+_BUILD_LINK = re.compile(r"/job/[^/\s]{1,200}/(\d{1,9})(?=[/\s>|?#]|$)")
+_PIPELINE_LINK = re.compile(r"/-/pipelines/(\d{1,15})(?=[/\s>|?#]|$)")
 _ENDED = frozenset({Trouble.EVICTED, Trouble.NODE_LOST, Trouble.EXITED})
 
 
@@ -100,12 +103,15 @@ class Scene:
         return tuple((what, reading) for what, reading in (*main, *close) if reading is not NOTHING)
 
 
-async def look(target: Target, alert: Alert | None, read: Read) -> tuple[Scene, ...]:
-    """What there is to see about a target: one scene, or several where it stands for several things."""
+async def look(target: Target, alert: Alert | None, read: Read, question: str = "") -> tuple[Scene, ...]:
+    """What there is to see about a target: one scene, or several where it stands for several things.
+
+    The number of a build counts where the alert says it, or a link in what a person asked.
+    """
     if target.system == "jenkins":
-        return (await _jenkins(target, alert, read),) if target.name else ()
+        return (await _jenkins(target, alert, question, read),) if target.name else ()
     if target.system == "gitlab":
-        return (await _gitlab(target, alert, read),) if target.name else ()
+        return (await _gitlab(target, alert, question, read),) if target.name else ()
     if target.system not in ("", "kubernetes"):
         return ()  # a CI system's Job is no Job of a cluster
     match target.kind:
@@ -126,11 +132,11 @@ async def look(target: Target, alert: Alert | None, read: Read) -> tuple[Scene, 
     return ()
 
 
-async def _jenkins(target: Target, alert: Alert | None, read: Read) -> Scene:
+async def _jenkins(target: Target, alert: Alert | None, question: str, read: Read) -> Scene:
     """The build that the alert is about, else the last one, and the job's history with the tests that failed in it."""
     job = "/".join(part for part in (target.namespace, target.name) if part)
     told = str(alert.labels.get("build", "")) if alert is not None and alert.source == "jenkins" else ""
-    number = int(told) if told.isdecimal() and len(told) < 10 else 0
+    number = _number(told) or _linked(_BUILD_LINK, question)
     build, builds = await asyncio.gather(
         read("jenkins_build", {"job": job, "number": number}),
         read("jenkins_builds", {"job": job, "limit": BUILDS, "failed_tests": True}),
@@ -138,12 +144,12 @@ async def _jenkins(target: Target, alert: Alert | None, read: Read) -> Scene:
     return timed(Scene(target, alert, build=build, builds=builds))
 
 
-async def _gitlab(target: Target, alert: Alert | None, read: Read) -> Scene:
+async def _gitlab(target: Target, alert: Alert | None, question: str, read: Read) -> Scene:
     """The pipeline that the alert is about, else the last one, and what became of the ref's pipelines before."""
     project = "/".join(part for part in (target.namespace, target.name) if part)
     told = alert.labels if alert is not None and alert.source == "gitlab" else {}
-    number, ref = str(told.get("pipeline", "")), str(told.get("ref", ""))
-    known = int(number) if number.isdecimal() and len(number) < 16 else 0
+    ref = str(told.get("ref", ""))
+    known = _number(str(told.get("pipeline", ""))) or _linked(_PIPELINE_LINK, question)
     asked = {"project": project, "pipeline": known, **({"ref": ref} if ref and not known else {})}
     history = {"project": project, "ref": ref, "limit": BUILDS, "failed_tests": True}
     if told.get("source") == "merge_request_event":  # the webhook names the branch, and the API another ref of its own
@@ -152,6 +158,16 @@ async def _gitlab(target: Target, alert: Alert | None, read: Read) -> Scene:
     else:
         build, builds = await asyncio.gather(read("gitlab_pipeline", asked), read("gitlab_pipelines", history))
     return timed(Scene(target, alert, build=build, builds=builds))
+
+
+def _number(said: str) -> int:
+    return int(said) if said.isdecimal() and len(said) < 16 else 0
+
+
+def _linked(link: re.Pattern[str], question: str) -> int:
+    """The number that a link names, 0 where none does, or several name different ones."""
+    found = set(link.findall(question))
+    return _number(found.pop()) if len(found) == 1 else 0
 
 
 async def _workload(target: Target, alert: Alert | None, read: Read) -> Scene:

@@ -54,6 +54,7 @@ async def _answers(settings: Settings) -> AsyncIterator[Answer]:
     yield await _model(settings)
     yield await reach.prometheus(settings)
     yield await reach.alertmanager(settings)
+    yield await reach.objectives(settings)
     yield await reach.jenkins(settings)
     yield await reach.gitlab(settings)
     yield await reach.traces(settings)

@@ -10,11 +10,13 @@ from bot.tools.alertmanager import open_alertmanager
 from bot.tools.gitlab_client import PAGE, GitLabClient
 from bot.tools.jenkins_access import Access, access
 from bot.tools.jenkins_client import JenkinsClient
+from bot.tools.objectives import error_budget
+from bot.tools.objectives_file import read_objectives
 from bot.tools.prometheus_alerts import alerts
 from bot.tools.prometheus_api import a_map, ask, open_prometheus
 from bot.tools.prometheus_series import clean
 from bot.tools.rest import RestClient
-from domain.errors import AgentError
+from domain.errors import AgentError, SettingsError
 from handlers.checkup import Answer
 
 SOON_DAYS = 14
@@ -79,6 +81,34 @@ async def alertmanager(settings: Settings) -> Answer:
     active = sum(a_map(a_map(each).get("status")).get("state") == "active" for each in listed)
     sentence = f"Alertmanager {version}: alerts and silences can be read; active silences: {active}"
     return Answer("alertmanager", ok=True, sentence=sentence)
+
+
+async def objectives(settings: Settings) -> Answer:
+    """Whether the queries of each objective give what they must, and how much of each error budget is left."""
+    if not settings.agent_objectives:
+        return Answer("objectives", ok=True, sentence="none (AGENT_OBJECTIVES is not set): releases are not watched")
+    try:
+        left = await _budgets(settings)
+    except AgentError as error:
+        return Answer("objectives", ok=False, sentence=str(error), fix="check AGENT_OBJECTIVES and PROMETHEUS_URL")
+    unknown = [service for service, percent in left if not percent]
+    if unknown:
+        sentence = f"no request was measured for {', '.join(unknown)}: the error budget is unknown"
+        return Answer("objectives", ok=False, sentence=sentence, fix="check what error_ratio counts")
+    said = ", ".join(f"{service} {percent} %" for service, percent in left)
+    return Answer("objectives", ok=True, sentence=f"error budgets left: {said}")
+
+
+async def _budgets(settings: Settings) -> list[tuple[str, str]]:
+    """Each service with what is left of its error budget, percent as text. Raises AgentError."""
+    told = read_objectives(settings.agent_objectives)
+    if not settings.prometheus_url:
+        raise SettingsError("PROMETHEUS_URL is not set: objectives cannot be measured, nor releases watched")
+    client = open_prometheus(settings.prometheus_url, settings.prometheus_token.get_secret_value())
+    try:
+        return [(one.service, (await error_budget(client, one))["remaining"]) for one in told]
+    finally:
+        await client.close()
 
 
 async def jenkins(settings: Settings) -> Answer:

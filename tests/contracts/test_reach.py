@@ -13,6 +13,8 @@ from bot.local.gitlab import GitLab, Token
 from bot.local.gitlab.world import AGENT
 from bot.local.jenkins import Jenkins
 from bot.local.jenkins.security import ADMINISTER
+from bot.local.prometheus import Prometheus
+from handlers.checkup import Answer
 from tests.otlp_receiver import receiving
 from tests.real_monitors import alertmanager, needs_both, prometheus
 
@@ -165,3 +167,22 @@ async def test_a_gitlab_that_does_not_tell_scopes_or_is_not_there_is_said_so() -
     assert "cannot be reached" in (await reach.gitlab(load({"GITLAB_URL": "http://127.0.0.1:1"}, None))).sentence
     assert "is not an http or https URL" in (await reach.gitlab(load({"GITLAB_URL": "gitlab:80"}, None))).sentence
     assert (await reach.gitlab(load({}, None))).ok
+
+
+async def test_objectives_are_asked_for_what_is_left_of_their_error_budgets(tmp_path: Path) -> None:
+    told = tmp_path / "objectives.yaml"
+    told.write_text("services: {orders: {objective: 99.5, error_ratio: 'failed[$window]'}}")
+    assert (await reach.objectives(load({}, None))).ok
+    async with Prometheus() as metrics:
+        settings = load({"AGENT_OBJECTIVES": str(told), "PROMETHEUS_URL": metrics.url}, None)
+        nothing = await reach.objectives(settings)
+        assert not nothing.ok
+        assert "no request was measured for orders" in nothing.sentence
+        metrics.tell("failed", lambda at: [({}, 0.001)])
+        assert await reach.objectives(settings) == Answer(
+            "objectives", ok=True, sentence="error budgets left: orders 80 %"
+        )
+        metrics.tell("failed", lambda at: [({}, 12.0)])
+        assert "between 0 and 1" in (await reach.objectives(settings)).sentence
+    alone = await reach.objectives(load({"AGENT_OBJECTIVES": str(told)}, None))
+    assert "PROMETHEUS_URL is not set" in alone.sentence

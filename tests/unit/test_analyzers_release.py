@@ -167,6 +167,37 @@ async def test_without_an_earlier_deployment_nothing_is_known_of_the_size() -> N
     assert "nothing was deployed there yet" in found.detail
 
 
+@pytest.mark.parametrize(
+    ("question", "assessed_"),
+    [
+        ("deploy gitlab shop/checkout", True),
+        ("Please release https://gitlab.acme.dev/shop/checkout/-/pipelines/42", True),
+        ("why did the deploy of gitlab shop/checkout fail?", False),
+        ("what is wrong with gitlab shop/checkout", False),
+        ("", False),
+    ],
+)
+async def test_a_person_may_ask_for_a_deployment_and_only_an_order_is_one(question: str, assessed_: bool) -> None:
+    found = await analyze(CHECKOUT, None, World(*BOTH), ALL, NOON, question)
+    assert any(each.code == "release.risk" for each in found) is assessed_
+
+
+@pytest.mark.parametrize(
+    ("question", "number"),
+    [
+        ("release https://gitlab.acme.dev/shop/checkout/-/pipelines/41", 41),
+        ("release <https://gitlab.acme.dev/shop/checkout/-/pipelines/41|this>", 41),
+        ("release gitlab shop/checkout", 0),
+        ("release https://g.dev/a/b/-/pipelines/41 or https://g.dev/a/b/-/pipelines/42", 0),
+    ],
+)
+async def test_the_pipeline_that_a_link_names_is_the_one_that_is_looked_at(question: str, number: int) -> None:
+    world = World(*BOTH)
+    await analyze(CHECKOUT, None, world, ALL, NOON, question)
+    [asked] = [arguments for tool, arguments in world.asked if tool == "gitlab_pipeline"]
+    assert asked["pipeline"] == number
+
+
 async def test_another_alert_assesses_nothing() -> None:
     failed = Alert(**{**vars(ALERT), "name": "GitLabPipelineFailed"})
     assert await assessed(World(*BOTH), failed) == []
