@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bot.local.gitlab import Pipeline
-from bot.local.gitlab.model import REPORTER
+from bot.local.gitlab.model import REPORTER, Bridge
 from bot.local.gitlab.world import JONAS
 from domain.actions import Effect
 from domain.errors import ArgumentsRefused, OutcomeUnknown, TargetMoved, ToolError
@@ -151,6 +151,35 @@ async def test_while_gitlab_turns_requests_away_nothing_is_sent_twice_nor_called
     assert caught.value.retryable
     assert not isinstance(caught.value, OutcomeUnknown | TargetMoved)
     assert len([asked for asked in gitlab.gitlab.asked if asked.path.endswith("/retry")]) == 1
+
+
+@pytest.mark.parametrize("tool", [RETRY, CANCEL])
+async def test_a_conflict_says_that_nothing_was_done(gitlab: Shop, tool: str) -> None:
+    line = await (flaked if tool == RETRY else running)(gitlab)
+    action = await gitlab.propose(tool, project=CHECKOUT, pipeline=line.id)
+    gitlab.gitlab.fail("POST", "/(retry|cancel)", "409")
+    with pytest.raises(TargetMoved, match="because it changed in the meantime"):
+        await gitlab.execute(action)
+    assert await gitlab.arrived(action) is False
+
+
+async def test_a_pipeline_that_deploys_nothing_may_run_again_beside_a_newer_one(gitlab: Shop) -> None:
+    line = await flaked(gitlab)
+    gitlab.project.deployments.clear()
+    action = await gitlab.propose(RETRY, project=CHECKOUT, pipeline=line.id)
+    assert (action.observed["deploys"], action.observed["newest"]) == ([], 0)
+    gitlab.gitlab.push(CHECKOUT, {"README.md": b"# newer\n"}, "Newer")
+    gitlab.project.deployments.clear()
+    await gitlab.execute(action)
+
+
+async def test_a_job_that_starts_another_pipeline_runs_again_too_and_is_said_to(gitlab: Shop) -> None:
+    line = await flaked(gitlab)
+    failed = job(line, "integration")
+    line.bridges.append(Bridge(99001, "deploy-all", "deploy", "failed", "shop/all", 0))
+    action = await gitlab.propose(RETRY, project=CHECKOUT, pipeline=line.id)
+    assert "+ deploy-all of stage deploy: failed, starts another pipeline" in action.diff
+    assert f"{failed.id} integration failed" in action.observed["again"]
 
 
 async def test_a_look_that_is_turned_away_is_no_moved_target(gitlab: Shop) -> None:
