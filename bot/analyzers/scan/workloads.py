@@ -117,8 +117,10 @@ def _answers(container: Mapping[str, Any], thing: Thing, services: list[Thing]) 
     if not ports:
         return len(thing.containers()) == 1
     own = {number(port, "containerPort") for port in ports} | {text(port, "name") for port in ports} - {""}
-    asked = (port for service in services for port in items(service.obj, "spec", "ports"))
-    return any((at(port, "targetPort") or at(port, "port")) in own for port in asked)
+    asked = [port for service in services for port in items(service.obj, "spec", "ports")]
+    named = {text(port, "targetPort") for port in asked} | {number(port, "targetPort") for port in asked}
+    named |= {number(port, "port") for port in asked if at(port, "targetPort") is None}
+    return bool((named - {"", None}) & own)
 
 
 def _meant_alone(inventory: Inventory, thing: Thing) -> bool:
