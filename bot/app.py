@@ -93,7 +93,7 @@ async def running(
             Job("expiry sweep", SWEEP_SECONDS, plane.sweep),
             Job("policy reload", POLICY_SECONDS, partial(reload_and_say, opened.policy, opened.journal, services.chat)),
             *_weekly_job(opened, services, settings, clock),
-            *_scan_job(plane, settings, clock),
+            *_scan_job(plane, services, settings, clock),
             Job("checkpoint", EVERY_SECONDS, notary.look),
         )
         schedule = Schedule(jobs)
@@ -151,8 +151,8 @@ def _weekly_job(
     yield Job("weekly message", WEEKLY_SECONDS, tell, appointment)
 
 
-def _scan_job(plane: Plane, settings: Settings, clock: Callable[[], datetime]) -> Iterator[Job]:
-    if settings.scan is not None:
+def _scan_job(plane: Plane, services: Services, settings: Settings, clock: Callable[[], datetime]) -> Iterator[Job]:
+    if settings.scan is not None and services.channel:
         yield Job("configuration scan", WEEKLY_SECONDS, partial(plane.scan_weekly, settings.scan, clock), settings.scan)
 
 

@@ -348,11 +348,13 @@ async def test_measurements_that_fail_are_said_once_and_the_manifests_are_judged
     assert list(found) == ["config.mutable_tag", "read.failed"]
 
 
-async def test_a_list_that_is_cut_proves_nothing_unused_and_nothing_unprotected() -> None:
-    objects = [one for one in healthy(config_map(), claim()) if one["kind"] != "PodDisruptionBudget"]
-    found = await scanned(*objects, budget() | {"kind": "Elsewhere"}, more=True)
-    assert set(found) == {"read.failed"}
-    assert "more than 500" in found["read.failed"].detail
+@pytest.mark.parametrize("replicas", [1, 3])
+async def test_a_list_that_is_cut_proves_nothing_unused_and_nothing_unprotected(replicas: int) -> None:
+    there = healthy(config_map(), claim(), workload(replicas=replicas))
+    objects = [one for one in there if one["kind"] != "PodDisruptionBudget"]
+    found = await analyze(SHOP, None, Measured(*objects, more=True).read, ("kubernetes_list", "prometheus_query"))
+    assert {one.code for one in found} == {"read.failed"}
+    assert "more than 500" in found[0].detail
 
 
 @pytest.mark.parametrize(
