@@ -20,6 +20,7 @@ _INCLUDED = re.compile(
 )
 _CONTEXT = 3
 _MOST_LINES = 1000
+_PLAIN = {"0", "000000", "100644", "100755"}
 _Op = tuple[str, int, int, int, int]
 
 
@@ -227,6 +228,20 @@ def _range(begin: int, end: int) -> str:
 def _line(sign: str, line: str) -> str:
     ended = line.endswith("\n")
     return f"{sign}{line[:-1]}" if ended else f"{sign}{line}\n\\ No newline at end of file"
+
+
+def paths_of(raw: Mapping[str, Any]) -> list[str]:
+    """The paths that one entry of a commit's diff is about: of a renamed file both. Raises ToolError for what is no plain
+    file, such as a link, and where a mode would have to be put back.
+    """
+    old, new, before, after = (str(raw.get(name) or "") for name in ("old_path", "new_path", "a_mode", "b_mode"))
+    gone, made = raw.get("deleted_file") is True, raw.get("new_file") is True
+    changed = before != after and not (gone or made)
+    if not {before, after} <= _PLAIN or changed or (gone and before == "100755"):
+        raise ToolError(
+            f"This commit changes the mode of {new}, or it is no plain file: taking it back is for a person."
+        )
+    return list(dict.fromkeys((new, old)))
 
 
 def text_of(content: bytes, path: str) -> str:

@@ -21,7 +21,6 @@ LARGEST = 1 << 18
 """Bytes of a file that is looked at."""
 
 MOST_FILES = 20
-_PLAIN = ("0", "000000", "100644", "100755")
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ async def _taken_back(client: GitLabClient, project: str, head: str, sha: str) -
     if not found.complete or not found.items:
         many = f"more than {MOST_FILES} files" if found.items else "no file"
         raise ToolError(f"{sha[:12]} changes {many}: taking it back is for a person.")
-    paths = [path for each in found.items for path in _paths(each)]
+    paths = [path for each in found.items for path in edits.paths_of(each)]
     _refuse(paths, "", ())
     changes = await asyncio.gather(*(_back(client, project, path, (head, whole, text(parents[0]))) for path in paths))
     left = [change for change in changes if change.before != change.after]
@@ -123,22 +122,6 @@ async def _back(client: GitLabClient, project: str, path: str, at: tuple[str, st
         same = None if now is None else edits.text_of(now.content, path)
         return Change(path, same, same)
     return edits.taken_back(now, after, before, path)
-
-
-def _paths(raw: Mapping[str, Any]) -> list[str]:
-    """The paths that one entry of a commit's diff is about. Raises ToolError for what is no plain file."""
-    old, new, modes = (
-        text(raw.get("old_path")),
-        text(raw.get("new_path")),
-        (text(raw.get("a_mode")), text(raw.get("b_mode"))),
-    )
-    gone, made = raw.get("deleted_file") is True, raw.get("new_file") is True
-    kept = not (gone or made)
-    if any(mode not in _PLAIN for mode in modes) or (kept and modes[0] != modes[1]) or (gone and modes[0] == "100755"):
-        raise ToolError(
-            f"This commit changes the mode of {new}, or it is no plain file: taking it back is for a person."
-        )
-    return list(dict.fromkeys((new, old)))
 
 
 async def _check_paths(client: GitLabClient, project: str, head: str, paths: Sequence[str]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from bot.local.gitlab import Pipeline
-from bot.local.gitlab.model import REPORTER, Bridge
+from bot.local.gitlab.model import REPORTER, Bridge, now
 from bot.local.gitlab.world import JONAS
 from domain.actions import Effect
 from domain.errors import ArgumentsRefused, OutcomeUnknown, TargetMoved, ToolError
@@ -180,6 +181,35 @@ async def test_a_job_that_starts_another_pipeline_runs_again_too_and_is_said_to(
     action = await gitlab.propose(RETRY, project=CHECKOUT, pipeline=line.id)
     assert "+ deploy-all of stage deploy: failed, starts another pipeline" in action.diff
     assert f"{failed.id} integration failed" in action.observed["again"]
+
+
+async def test_what_is_archived_does_not_run_again(gitlab: Shop) -> None:
+    line = await flaked(gitlab)
+    job(line, "integration").archived = True
+    with pytest.raises(ToolError, match="is archived: GitLab runs nothing of it again"):
+        await gitlab.propose(RETRY, project=CHECKOUT, pipeline=line.id)
+    with pytest.raises(ToolError, match="is archived: GitLab does not run it any more"):
+        await gitlab.propose("gitlab_play_job", project=CHECKOUT, job=job(line, "integration").id)
+
+
+async def test_a_jobs_name_is_one_line_of_the_card_whatever_it_says(gitlab: Shop) -> None:
+    line = await flaked(gitlab)
+    failed = job(line, "integration")
+    failed.step = replace(failed.step, name="integration\n# deploys nothing\u202e")
+    action = await gitlab.propose(RETRY, project=CHECKOUT, pipeline=line.id)
+    assert action.diff.split("\n")[1] == "+ integration # deploys nothing  of stage test: failed (script_failure)"
+
+
+async def test_of_a_list_that_is_too_long_nothing_is_guessed(gitlab: Shop) -> None:
+    line = await flaked(gitlab)
+    made = gitlab.project.deployments[-1]
+    gitlab.project.deployments += [replace(made, updated_at=now()) for _ in range(1000)]
+    with pytest.raises(ToolError, match=r"has too many deployments since .* to tell what this one deploys"):
+        await gitlab.propose(RETRY, project=CHECKOUT, pipeline=line.id)
+    del gitlab.project.deployments[-1000:]
+    line.jobs += [job(line, "integration")] * 1000
+    with pytest.raises(ToolError, match=f"Pipeline {line.id} of shop/checkout has more than 1000 jobs"):
+        await gitlab.propose(RETRY, project=CHECKOUT, pipeline=line.id)
 
 
 async def test_a_look_that_is_turned_away_is_no_moved_target(gitlab: Shop) -> None:

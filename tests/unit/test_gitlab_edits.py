@@ -135,6 +135,29 @@ def test_a_file_that_came_or_went_meanwhile_is_for_a_person(
         edits.taken_back(file(now), file(after), file(before), "f")
 
 
+def entry(before: str = "100644", after: str = "100644", **more: object) -> dict[str, object]:
+    return {"old_path": "a", "new_path": "a", "a_mode": before, "b_mode": after, **more}
+
+
+def test_of_a_renamed_file_both_paths_are_changed() -> None:
+    assert edits.paths_of(entry()) == ["a"]
+    assert edits.paths_of(entry(new_path="b")) == ["b", "a"]
+    assert edits.paths_of(entry("0", "100755", new_file=True)) == ["a"]
+    assert edits.paths_of(entry("100644", "0", deleted_file=True)) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "more"),
+    [
+        ("120000", "120000", {}), ("0", "160000", {"new_file": True}), ("100644", "100755", {}),
+        ("100755", "0", {"deleted_file": True}), ("", "", {}),
+    ],
+)  # fmt: skip
+def test_links_other_repositories_and_modes_are_for_a_person(before: str, after: str, more: dict[str, bool]) -> None:
+    with pytest.raises(ToolError, match="changes the mode of a, or it is no plain file"):
+        edits.paths_of(entry(before, after, **more))
+
+
 def test_an_action_carries_the_condition_under_which_it_was_seen() -> None:
     made = Change("f", None, "é\n").action
     assert made == {"action": "create", "file_path": "f", "content": "w6kK", "encoding": "base64"}

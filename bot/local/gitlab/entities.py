@@ -190,7 +190,7 @@ def job(found: Job, base: str) -> Entity:
         "runner": None if started is None else _RUNNER,
         "runner_manager": None,
         "artifacts_expire_at": None,
-        "archived": False,
+        "archived": found.archived,
         "tag_list": [],
     }
     return {**entity, "failure_reason": found.failure_reason} if found.status == "failed" else entity

@@ -107,6 +107,7 @@ class Job:
     finished_at: datetime | None = None
     failure_reason: str = ""
     retried: bool = False
+    archived: bool = False
     trace: str = ""
     outcome: Outcome = field(default_factory=Outcome)
     variables: dict[str, str] = field(default_factory=dict)
