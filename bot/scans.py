@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -11,7 +12,7 @@ from bot.agent.world import World
 from domain.actions import Mode, Target
 from domain.canonical import canonical, digest_of, plain
 from domain.decisions import SYSTEM, Actor
-from domain.diagnosis import Confidence, Finding
+from domain.diagnosis import Confidence, Finding, Proposal
 from domain.errors import BadInput, ChatError, Conflict, NotAllowed
 from domain.events import Draft, FindingSnoozed, FindingsReported, RunStarted, StepPlanned
 from domain.fold import fold
@@ -21,6 +22,8 @@ from domain.scans import CONFIGURATION, KnownFinding
 from domain.work import WorkKind
 
 LONGEST = timedelta(days=366)
+
+OPEN = "gitlab_open_merge_request"
 
 LATE = timedelta(days=1)
 """So long after it is due a scheduled scan is made up for."""
@@ -57,7 +60,7 @@ async def propose(world: World, mode: Mode, key: str, user: str, now: datetime) 
     """Start the run that proposes a finding's change, which the gate then judges; its id. Raises BadInput, NotAllowed."""
     name = await _member(world, user, "propose a change")
     known = await _known(world, key)
-    proposal = known.finding.proposal
+    proposal = in_repository(known.finding, world.tools) or known.finding.proposal
     if proposal is None:
         raise BadInput("This finding has no change that the agent can make. It says what to do by hand.")
     listed = await world.journal.message(f"{PROGRESS}{known.run_id}")
@@ -87,6 +90,31 @@ async def propose(world: World, mode: Mode, key: str, user: str, now: datetime) 
     except Conflict as error:
         raise BadInput("This change was proposed today already.") from error
     return run_id
+
+
+def in_repository(finding: Finding, tools: Collection[str]) -> Proposal | None:
+    """The change as a merge request, where the finding says in which repository the manifest is kept; else None.
+
+    A change in the cluster alone would be taken back by whatever brings the manifests there.
+    """
+    kept, change = finding.facts.get("manifest"), finding.proposal
+    if (
+        not isinstance(kept, Mapping)
+        or change is None
+        or change.tool != "kubernetes_set_resources"
+        or OPEN not in tools
+    ):
+        return None
+    wanted = {"requests": {}, "limits": {}, **change.arguments, "path": str(kept.get("path"))}
+    title = " ".join("".join(char if char.isprintable() else " " for char in finding.title).split())
+    arguments = {
+        "project": str(kept.get("project")),
+        "target_branch": str(kept.get("branch")),
+        "title": title[:200],
+        "description": str(finding.facts.get("why") or change.why).lstrip("/ ")[:1500],
+        "resources": [wanted],
+    }
+    return Proposal(OPEN, arguments, change.why)
 
 
 def _as_told(known: KnownFinding) -> Finding:

@@ -76,7 +76,11 @@ def _row(run: Run, one: KnownFinding, news: str) -> Iterator[Block]:
     yield block | {"accessory": {"type": "overflow", "action_id": "scan.finding", "options": options}}
     cited = ", ".join(item.id for item in found.evidence[:4])
     place = f"{kit.code(str(found.target), 100)} {kit.safe(str(found.facts.get('field', '')), 100)}"
-    yield kit.context(" · ".join(filter(None, (f"*{news}*" if news else "", place, cited and f"evidence {cited}"))))
+    kept = found.facts.get("manifest")
+    file = f"{kept.get('project')} {kept.get('path')}" if isinstance(kept, dict) else ""
+    where = f"manifest {kit.code(file, 120)}" if file else ""
+    parts = (f"*{news}*" if news else "", place, where, cited and f"evidence {cited}")
+    yield kit.context(" · ".join(filter(None, parts)))
 
 
 def _rest(left: Sequence[KnownFinding]) -> str:

@@ -14,6 +14,7 @@ from bot.tools import gitlab_edits as edits
 from bot.tools.gitlab_client import GitLabClient, project_path
 from bot.tools.gitlab_edits import Change, File
 from bot.tools.gitlab_look import text
+from bot.tools.manifest_edits import resized
 from bot.tools.rest import Missing
 from domain.errors import ToolError
 
@@ -40,6 +41,8 @@ async def worked_out(client: GitLabClient, arguments: Mapping[str, Any]) -> Work
         raise Missing(f"There is no branch {branch} in {project}, or this agent may not see it.")
     if arguments["revert"]:
         message, changes = await _taken_back(client, project, head, arguments["revert"])
+    elif arguments["resources"]:
+        message, changes = arguments["title"], await _resized(client, project, head, arguments["resources"])
     else:
         message, changes = arguments["title"], await _edited(client, project, head, arguments["edits"])
     await _check_paths(client, project, head, [change.path for change in changes])
@@ -89,6 +92,24 @@ async def _edited(client: GitLabClient, project: str, head: str, wanted: Sequenc
         edits.edited(file, path, [edit for edit in wanted if edit["path"] == path])
         for path, file in zip(paths, files, strict=True)
     ]
+
+
+async def _resized(client: GitLabClient, project: str, head: str, wanted: Sequence[Mapping[str, Any]]) -> list[Change]:
+    """Manifests with other requests and limits, each set where it stands."""
+    paths = list(dict.fromkeys(one["path"] for one in wanted))
+    _refuse(paths, "", ())
+    files = await asyncio.gather(*(file_at(client, project, path, head) for path in paths))
+    changes = []
+    for path, file in zip(paths, files, strict=True):
+        if file is None:
+            raise Missing(f"There is no {path} in {project} on this branch.")
+        before = after = edits.text_of(file.content, path)
+        for one in (one for one in wanted if one["path"] == path):
+            after = resized(after, path, one)
+        if after == before:
+            raise ToolError(f"{path} says so already.")
+        changes.append(Change(path, before, after, file.blob, file.last))
+    return changes
 
 
 async def _taken_back(client: GitLabClient, project: str, head: str, sha: str) -> tuple[str, list[Change]]:

@@ -51,7 +51,8 @@ def merge_request_tool(client: GitLabClient, environment: Environment) -> WriteT
 
     return WriteTool(
         "gitlab_open_merge_request",
-        "Open a GitLab merge request that takes a commit back (revert) or replaces texts in files (edits). People merge it.",
+        "Open a GitLab merge request that takes a commit back (revert), replaces texts in files (edits), or sets requests and "
+        "limits in manifests (resources). People merge it.",
         Effect.WRITE,
         given.MergeRequest,
         about,

@@ -20,6 +20,7 @@ _PROJECT = re.compile(rf"{_SLUG}(/{_SLUG}){{1,20}}")
 _BRANCH = re.compile(r"(?!.*(\.\.|//|@\{))(?![-/.])[^\x00-\x20\x7f~^:?*\[\\]{1,244}(?<![/.])")
 _ENVIRONMENT = re.compile(r"(?!/)[A-Za-z0-9 _${}/.-]{0,255}(?<!/)")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+_AMOUNT = re.compile(r"\d{1,12}(\.\d{1,3})?(m|k|Ki|M|Mi|G|Gi|T|Ti)?")
 _SHA = re.compile(r"([0-9a-f]{7,64})?")
 _MASK = re.compile(r"\[secret:[a-z-]{1,40}:[0-9a-f]{4}\]")
 _QUICK = re.compile(r"^\s*/[a-z]", re.MULTILINE | re.IGNORECASE)
@@ -90,6 +91,16 @@ def _description(text: str) -> str:
     return _plain(text)
 
 
+def _amounts(given: dict[str, str]) -> dict[str, str]:
+    for name, amount in given.items():
+        if name not in ("cpu", "memory"):
+            raise ValueError(f"{name[:40]!r} is neither cpu nor memory")
+        if not _AMOUNT.fullmatch(amount):
+            raise ValueError(f"{amount[:40]!r} is no quantity such as 250m or 384Mi")
+    return given
+
+
+Name = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
 ProjectPath = Annotated[
     str,
     Field(max_length=500, description="full path: group/project, or group/subgroup/project"),
@@ -134,6 +145,18 @@ class Edit(Model):
     new: Text
 
 
+class Resources(Model):
+    """What a container asks for, in a manifest of the repository."""
+
+    path: Annotated[str, Field(min_length=1, max_length=500)]
+    kind: Annotated[str, Field(pattern=r"^(Deployment|StatefulSet|DaemonSet)$")]
+    namespace: Name
+    name: Name
+    container: Name
+    requests: Annotated[dict[str, str], Field(default_factory=dict), AfterValidator(_amounts)]
+    limits: Annotated[dict[str, str], Field(default_factory=dict), AfterValidator(_amounts)]
+
+
 class MergeRequest(Model):
     project: ProjectPath
     target_branch: Branch
@@ -143,9 +166,12 @@ class MergeRequest(Model):
         str, Field(max_length=64, description="sha of the commit to take back; or give edits"), AfterValidator(_commit)
     ] = ""
     edits: Annotated[list[Edit], Field(default_factory=list, max_length=MOST_EDITS)]
+    resources: Annotated[list[Resources], Field(default_factory=list, max_length=MOST_EDITS)]
 
     @model_validator(mode="after")
     def _one(self) -> MergeRequest:
-        if bool(self.revert) == bool(self.edits):
-            raise ValueError("give either revert, or edits")
+        if bool(self.revert) + bool(self.edits) + bool(self.resources) != 1:
+            raise ValueError("give either revert, or edits, or resources")
+        if any(not (each.requests or each.limits) for each in self.resources):
+            raise ValueError("resources: say requests, or limits")
         return self

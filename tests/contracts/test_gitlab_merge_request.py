@@ -376,6 +376,62 @@ async def test_a_role_that_is_too_low_is_a_refusal(gitlab: Shop) -> None:
 # --- the probe
 
 
+MANIFEST = b"""kind: Deployment
+metadata:
+  name: checkout
+spec:
+  template:
+    spec:
+      containers:
+        - name: checkout
+          resources:
+            requests:
+              memory: 1Gi  # as measured in 2023
+"""
+SIZE = {
+    "project": CHECKOUT,
+    "target_branch": "main",
+    "title": "checkout: memory 1Gi to 384Mi",
+    "resources": [
+        {"path": "deploy.yaml", "kind": "Deployment", "namespace": "shop", "name": "checkout", "container": "checkout",
+         "requests": {"memory": "384Mi"}}
+    ],
+}  # fmt: skip
+
+
+async def test_requests_are_set_in_the_manifest_and_the_card_shows_the_one_line(gitlab: Shop) -> None:
+    gitlab.gitlab.push(CHECKOUT, {"deploy.yaml": MANIFEST}, "As it runs")
+    action = await gitlab.propose(OPEN, **SIZE)
+    changed = [line for line in action.diff.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+    assert changed == [
+        "-              memory: 1Gi  # as measured in 2023",
+        "+              memory: 384Mi  # as measured in 2023",
+    ]
+    await gitlab.execute(action, "exe-7")
+    assert tree(gitlab, BRANCH)["deploy.yaml"] == MANIFEST.replace(b"1Gi", b"384Mi")
+    assert tree(gitlab, "main")["deploy.yaml"] == MANIFEST
+    assert (await gitlab.probe(action)).passed
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({}, "There is no deploy.yaml"),
+        ({"deploy.yaml": b"kind: Deployment\n"}, "has no container checkout"),
+        ({"deploy.yaml": MANIFEST.replace(b"1Gi", b"384Mi")}, "says so already"),
+        ({"deploy.yaml": b'{{ include "checkout" . }}\n: [\n'}, "perhaps a template"),
+    ],
+)
+async def test_a_manifest_that_cannot_be_set_for_certain_is_left(
+    gitlab: Shop, files: dict[str, bytes], sentence: str
+) -> None:
+    if files:
+        gitlab.gitlab.push(CHECKOUT, files, "As it runs")
+    with pytest.raises(ToolError, match=sentence):
+        await gitlab.propose(OPEN, **SIZE)
+    assert gitlab.changes == []
+
+
 async def test_a_merge_request_that_was_merged_at_once_holds(gitlab: Shop) -> None:
     action = await gitlab.propose(OPEN, **WAIT)
     await gitlab.execute(action)

@@ -14,6 +14,7 @@ import pytest
 
 from bot.commands import demo_scan
 from bot.local.cluster import Cluster
+from bot.local.gitlab import GitLab
 from bot.local.prometheus import Prometheus
 from bot.local.scenarios import CONFIGURATION
 from bot.local.usage import used_for_a_week
@@ -244,3 +245,52 @@ async def test_the_demo_of_a_scan_ends_well_only_where_its_change_is_verified(
 async def test_other_demos_have_no_prometheus() -> None:
     async with demo_scan.measured(scenario_named("oom")) as url:
         assert url == ""
+
+
+async def test_where_the_manifest_is_kept_in_gitlab_the_change_becomes_a_merge_request_with_its_exact_diff(
+    tmp_path: Path,
+) -> None:
+    async with GitLab(speed=10) as gitlab:
+        login = {"GITLAB_URL": gitlab.url, "GITLAB_TOKEN": gitlab.token}
+        async with measured(tmp_path, **login) as story:
+            gitlab.push("shop/web", {"deploy.yaml": MANIFEST}, "As it runs")
+            await annotated(story.stage.cluster, {"personal-agent.dev/manifest": "shop/web@main:deploy.yaml"})
+            listed = await scan(story)
+            assert "shop/web deploy.yaml" in words(listed)
+            await choose(story, listed, "web: memory", "propose")
+            approval = await story.approval()
+            action = approval.request.action
+            assert (action.tool, str(action.target)) == ("gitlab_open_merge_request", "gitlab:shop/web")
+            for line in ("-              memory: 1Gi", "+              memory: 64Mi", '+              cpu: "80m"'):
+                assert line in action.diff.splitlines(), action.diff
+            await story.press(JONAS, approval)
+            assert (await story.finished()).outcome is RunOutcome.REMEDIATED
+            assert story.changes() == [], "the cluster is changed by whoever merges, not by the agent"
+            [request] = gitlab.projects["shop/web"].merge_requests
+            assert (request.target, request.state) == ("main", "opened")
+
+
+MANIFEST = b"""apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: web
+spec:
+  template:
+    spec:
+      containers:
+        - name: web
+          resources:
+            requests:
+              cpu: "1"
+              memory: 1Gi
+            limits:
+              memory: 1Gi
+"""
+
+
+async def annotated(cluster: Cluster, notes: dict[str, str], name: str = "web") -> None:
+    url = f"{cluster.url}/apis/apps/v1/namespaces/shop/deployments/{name}"
+    kind = {"Content-Type": "application/merge-patch+json", "Authorization": f"Bearer {cluster.admin_token}"}
+    patch = {"metadata": {"annotations": notes}}
+    async with aiohttp.ClientSession() as session, session.patch(url, json=patch, headers=kind) as answer:
+        assert answer.status == 200

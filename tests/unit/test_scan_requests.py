@@ -14,6 +14,7 @@ import pytest
 from bot import scans
 from bot.agent.loop import advance
 from bot.agent.telling import tell
+from bot.tools import unconnected
 from bot.tools.spec import Model, ReadTool
 from domain.actions import Mode, Target
 from domain.decisions import Actor, ApprovalState, Verdict
@@ -116,6 +117,51 @@ async def test_a_proposal_passes_the_gate_waits_for_somebody_else_and_counts_as_
         done = await advance(at.place.world, run_id)
         assert (done.outcome, at.place.plant.executed) == (RunOutcome.REMEDIATED, [("a", 1)])
         assert done.spec.work is WorkKind.CONFIGURATION_FINDING
+
+
+SIZED = replace(
+    found(why="Uses little.", manifest={"project": "shop/deploy", "branch": "main", "path": "orders/deployment.yaml"}),
+    title="orders: memory 1Gi → 64Mi",
+    proposal=Proposal(
+        "kubernetes_set_resources",
+        {
+            "namespace": "shop",
+            "kind": "Deployment",
+            "name": "orders",
+            "container": "orders",
+            "requests": {"memory": "64Mi"},
+        },
+        "Its pods are replaced one after the other.",
+    ),
+)
+
+
+def test_where_the_manifest_is_kept_in_gitlab_the_change_is_a_merge_request_there() -> None:
+    made = scans.in_repository(SIZED, ["gitlab_open_merge_request"])
+    assert made is not None
+    assert made.tool == "gitlab_open_merge_request"
+    understood = {tool.name: tool for tool in unconnected(lambda *_: "production")}[made.tool].understand(
+        made.arguments
+    )
+    assert understood.arguments["target_branch"] == "main"
+    assert understood.arguments["resources"] == [
+        {
+            "path": "orders/deployment.yaml", "kind": "Deployment", "namespace": "shop", "name": "orders",
+            "container": "orders", "requests": {"memory": "64Mi"}, "limits": {},
+        }
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "finding",
+    [WASTE, replace(SIZED, proposal=None), replace(SIZED, facts={}), replace(SIZED, facts={"manifest": "shop/deploy"})],
+)
+def test_any_other_change_is_made_where_it_was_found(finding: Finding) -> None:
+    assert scans.in_repository(finding, ["gitlab_open_merge_request"]) is None
+
+
+def test_without_gitlab_the_change_is_made_in_the_cluster() -> None:
+    assert scans.in_repository(SIZED, ["kubernetes_set_resources"]) is None
 
 
 async def test_a_denied_proposal_is_not_made_again_in_its_run(tmp_path: Path) -> None:

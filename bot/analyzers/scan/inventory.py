@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -32,6 +33,13 @@ AT_ONCE = 6
 
 SYSTEM = frozenset({"kube-system", "kube-public", "kube-node-lease"})
 """Namespaces that a scan of everything leaves to whoever runs the cluster."""
+
+MANIFEST = "personal-agent.dev/manifest"
+"""The annotation that says where a workload's manifest is kept: `shop/deploy@main:orders/deployment.yaml`."""
+
+_MANIFEST = re.compile(
+    r"(?P<project>[\w.-]+(?:/[\w.-]+)+)@(?P<branch>[^\s:@]{1,200}):(?P<path>[^\s:]{1,400}\.ya?ml)", re.ASCII
+)
 
 Unread = tuple[tuple[str, Reading], ...]
 """What could not be read, and the read that says why."""
@@ -73,6 +81,11 @@ class Thing:
     def containers(self) -> list[Mapping[str, Any]]:
         """Its containers, without those that only run at the start."""
         return items(self.template, "spec", "containers")
+
+    def manifest(self) -> dict[str, str]:
+        """Where its manifest is kept, as its annotation says: project, branch and path in GitLab; empty where it does not."""
+        match = _MANIFEST.fullmatch(text(self.obj, "metadata", "annotations", MANIFEST))
+        return match.groupdict() if match else {}
 
     def alone(self) -> Reading:
         """The read as if it had been of this object only: what a judge of single objects takes."""

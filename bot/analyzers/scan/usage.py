@@ -238,6 +238,8 @@ def _made(
     whole = {"namespace": thing.namespace, "kind": thing.kind, "name": thing.name, "container": case.name, **arguments}
     restart = f"{why} Its pods are replaced one after the other."
     used = [case.inventory.measures.get((measure, thing.namespace), NOTHING) for measure in measures]
+    if arguments and (kept := thing.manifest()):
+        facts["manifest"] = kept
     return finding(
         code,
         thing.target,
