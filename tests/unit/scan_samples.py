@@ -112,6 +112,10 @@ def autoscaler(*conditions: Obj, least: int = 3, most: int = 9, resource: str = 
     )
 
 
+def limit_range(**rule: Any) -> Obj:
+    return obj("LimitRange", "defaults", spec={"limits": [{"type": "Container", **rule}]})
+
+
 def replica_set(hashed: str, replicas: int) -> Obj:
     made = obj("ReplicaSet", f"checkout-{hashed}", spec={"replicas": replicas})
     made["metadata"]["ownerReferences"] = [{"kind": "Deployment", "name": "checkout", "controller": True}]

@@ -25,6 +25,7 @@ from tests.unit.scan_samples import (
     claim,
     config_map,
     healthy,
+    limit_range,
     obj,
     pod,
     replica_set,
@@ -162,6 +163,25 @@ SILENT: list[tuple[str, list[Obj], dict[str, Any]]] = [
         {},
     ),
     ("a limit that is the request too", [workload(app(resources={"limits": {"memory": "1Gi"}}))], {}),
+    ("a namespace that gives limits", [workload(sized({"cpu": "500m"})), limit_range(default={"memory": "1Gi"})], {}),
+    (
+        "what is scaled to zero",
+        [
+            workload(sized({"memory": "8Gi"}, {"memory": "9Gi"}), replicas=0),
+            workload(sized({}), name="web", replicas=0),
+        ],
+        {},
+    ),
+    (
+        "memory that an autoscaler counts with",
+        [workload(), autoscaler(resource="memory")],
+        {"used": {"memory": 700 * MI, "memory_max": 800 * MI}},
+    ),
+    (
+        "a tiny request that is a little short",
+        [workload(sized({"memory": "512Mi", "cpu": "10m"}, {"memory": "1Gi"}))],
+        {"used": {"cpu": 0.03}},
+    ),
     ("no measurements", [workload(sized({"memory": "8Gi"}, {"memory": "9Gi"}))], {"offered": ("kubernetes_list",)}),
     ("a sidecar that no Service asks", [workload(app(), app(name="log", readinessProbe=None, ports=[]))], {}),
     (
@@ -301,6 +321,13 @@ async def test_a_limit_that_equals_the_request_is_lowered_with_it_and_stays_abov
     found = await of("config.requests_high", workload(sized({"memory": "2Gi"}, {"memory": "2Gi"})))
     assert found.proposal is not None
     assert found.proposal.arguments["requests"] == found.proposal.arguments["limits"] == {"memory": "704Mi"}
+
+
+async def test_a_limit_that_equals_the_request_is_raised_with_it() -> None:
+    same = workload(sized({"memory": "1Gi"}, {"memory": "1Gi"}))
+    found = await of("config.memory_limit_close", same, used={"memory_max": 1000 * MI})
+    assert found.proposal is not None
+    assert found.proposal.arguments["requests"] == found.proposal.arguments["limits"] == {"memory": "1344Mi"}
 
 
 async def test_a_request_is_never_raised_above_its_limit() -> None:

@@ -20,7 +20,7 @@ from domain.diagnosis import Evidence
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "CronJob")
 KINDS = (
     *WORKLOADS, "Job", "ReplicaSet", "Pod", "Service", "ConfigMap", "PersistentVolumeClaim", "PodDisruptionBudget",
-    "HorizontalPodAutoscaler", "Certificate",
+    "HorizontalPodAutoscaler", "LimitRange", "Certificate",
 )  # fmt: skip
 OPTIONAL = frozenset({"Certificate"})
 """Kinds that not every cluster serves, or lets the agent read: that there are none of them to be seen says nothing."""

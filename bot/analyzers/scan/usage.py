@@ -34,6 +34,9 @@ LEAST_DAYS = 3
 WORTH = {"memory": 128 * 2**20, "cpu": 100}
 """Bytes and millicores over all replicas from which a lower request is worth a change, if it frees a third as well."""
 
+LACK = {"memory": 64 * 2**20, "cpu": 50}
+"""Bytes and millicores of one replica from which a higher request is worth a change."""
+
 _MI = 2**20
 _SETTABLE = ("Deployment", "StatefulSet", "DaemonSet")
 
@@ -84,8 +87,8 @@ class Case:
 
     @property
     def replicas(self) -> int:
-        """How many of it there are."""
-        return max(1, counts_of(self.thing.obj).desired)
+        """How many of it there are to be."""
+        return counts_of(self.thing.obj).desired
 
     def said(self, part: str, resource: str) -> str:
         """What the manifest says, empty where it says nothing."""
@@ -94,11 +97,13 @@ class Case:
 
 
 def sized(inventory: Inventory) -> Iterator[Finding]:
-    """Each container whose request is far from its use, or whose limit its use comes close to."""
+    """Each container whose request is far from its use, or whose limit its use comes close to, of what runs at all."""
     for thing in inventory.of(*_SETTABLE):
         for container in thing.containers():
             used = inventory.used.get((thing.namespace, thing.name, text(container, "name")), {})
             case = Case(inventory, thing, container, used)
+            if not case.replicas:
+                continue
             measured = used.get("days", 0) >= LEAST_DAYS
             if measured:
                 yield from _requests(case)
@@ -107,16 +112,10 @@ def sized(inventory: Inventory) -> Iterator[Finding]:
 
 
 def _requests(case: Case) -> Iterator[Finding]:
-    fits = [fit for fit in (_memory(case), _cpu(case)) if fit is not None]
-    driven = _autoscaled(case)
-    high = [
-        fit
-        for fit in fits
-        if fit.resource not in driven  # its share of the request is what the autoscaler counts with
-        and fit.freed >= fit.now / 3
-        and fit.freed * case.replicas >= WORTH[fit.resource]
-    ]
-    low = [fit for fit in fits if fit.p95 > fit.now * SHORT and fit.wanted > fit.now]
+    driven = _autoscaled(case)  # the share of its request is what an autoscaler counts with
+    fits = [fit for fit in (_memory(case), _cpu(case)) if fit is not None and fit.resource not in driven]
+    high = [fit for fit in fits if fit.freed >= fit.now / 3 and fit.freed * case.replicas >= WORTH[fit.resource]]
+    low = [fit for fit in fits if fit.p95 > fit.now * SHORT and -fit.freed >= LACK[fit.resource]]
     if high:
         freed = _listed(high, [fit.freed * case.replicas for fit in high])
         over = f" over {case.replicas} replicas" if case.replicas > 1 else ""
@@ -148,7 +147,8 @@ def _cpu(case: Case) -> Fit | None:
 
 
 def _limit(case: Case) -> Iterator[Finding]:
-    limit, peak = parse_memory(case.said("limits", "memory")), case.used.get("memory_max")
+    request, limit = (parse_memory(case.said(part, "memory")) for part in ("requests", "limits"))
+    peak = case.used.get("memory_max")
     if not limit or peak is None or peak <= CLOSE * limit:
         return
     wanted = max(round_memory(peak * HEADROOM), limit + 16 * _MI)
@@ -160,14 +160,18 @@ def _limit(case: Case) -> Iterator[Finding]:
         f"{case.thing.name}: memory limit {format_memory(limit)} is close to its use",
         (format_memory(limit), format_memory(wanted)),
         f"{because}; {HEADROOM - 1:.0%} above that is {format_memory(wanted)}. A little more load and it is killed.",
-        {"limits": {"memory": format_memory(wanted)}},
+        {part: {"memory": format_memory(wanted)} for part in (["requests"] if limit == request else []) + ["limits"]},
         risk="medium",
         measures=["memory_max"],
     )
 
 
 def _unset(case: Case, *, measured: bool) -> Iterator[Finding]:
-    if not case.said("requests", "memory") and not case.said("limits", "memory"):  # a limit alone is the request too
+    given = _defaults(case)
+    if given is None:
+        return
+    request, limit = (case.said(part, "memory") or part in given for part in ("requests", "limits"))
+    if not request and not limit:  # a limit alone is the request too
         p95 = case.used.get("memory") if measured else None
         wanted = "" if p95 is None else format_memory(round_memory(p95 * MARGIN))
         rule = "" if p95 is None else f" {_rule(f'{size(p95)} of memory')}, which is {wanted}."
@@ -182,7 +186,7 @@ def _unset(case: Case, *, measured: bool) -> Iterator[Finding]:
             risk="medium",
             measures=["memory"] if wanted else [],
         )
-    elif not case.said("limits", "memory"):
+    elif not limit:
         yield _made(
             case,
             "config.no_memory_limit",
@@ -193,6 +197,16 @@ def _unset(case: Case, *, measured: bool) -> Iterator[Finding]:
             {},
             risk="low",
         )
+
+
+def _defaults(case: Case) -> set[str] | None:
+    """What a LimitRange gives pods that say nothing; None where it is not known."""
+    if "LimitRange" not in case.inventory.whole:
+        return None
+    ranges = (one.obj for one in case.inventory.beside(case.thing, "LimitRange"))
+    rules = [rule for one in ranges for rule in items(one, "spec", "limits") if text(rule, "type") == "Container"]
+    named = {"default": "limits", "defaultRequest": "requests"}
+    return {part for rule in rules for name, part in named.items() if at(rule, name, "memory")}
 
 
 def _sized(case: Case, code: str, fits: Sequence[Fit], why: str, *, risk: str) -> Finding:
