@@ -18,6 +18,7 @@ from bot.app import running
 from bot.commands import demo_scan
 from bot.commands.stage import QUICK, Stage, settings_for, stage
 from bot.local.scenarios import CONFIGURATION, SCENARIOS
+from bot.local.scenarios_ci import CI_SCENARIOS
 from bot.local.workspace import Workspace
 from bot.models.rules import Rules
 from bot.replay.compared import compare
@@ -54,7 +55,11 @@ async def main() -> None:
     """Play the bad rollout: the open card, the end, its evidence, a replay. Then a week, as its message tells it."""
     logs.configure(lambda text: text, level=40)
     IMAGES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as scanned:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        tempfile.TemporaryDirectory() as scanned,
+        tempfile.TemporaryDirectory() as released,
+    ):
         async with stage(Path(folder)) as world, async_playwright() as playwright:
             chromium = await playwright.chromium.launch(
                 executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
@@ -64,6 +69,7 @@ async def main() -> None:
                 await _play(world, page)
                 await _show_the_evidence(world, await chromium.new_page(viewport=PAPER), Path(folder))
                 await _show_a_replay(world, await chromium.new_page(viewport=PAPER), Path(folder))
+            await _release_orders(Path(released), await chromium.new_page(viewport=SIZE, locale="en-GB"))
             await _scan_the_shop(Path(scanned), await chromium.new_page(viewport=TALL, locale="en-GB"))
             await _tell_a_week(Path(folder), await chromium.new_page(viewport=TALL, locale="en-GB"))
             await chromium.close()
@@ -137,6 +143,22 @@ async def _tell_a_week(folder: Path, page: Page) -> None:
             image = await message.screenshot()
             (IMAGES / "weekly.png").write_bytes(image)
             print(f"{IMAGES / 'weekly.png'}: {len(image) // 1024} KiB", file=sys.stderr)
+
+
+async def _release_orders(folder: Path, page: Page) -> None:
+    """A release that policy sent through a canary: its risk, what was refused, and the card of the canary."""
+    release = next(each for each in CI_SCENARIOS if each.name == "release")
+    async with stage(folder, ci=True) as world:
+        if world.ci is None:
+            raise RuntimeError("there is no GitLab")
+        with world.app.journal.subscribe() as events:
+            await release.play(world.ci.gitlab, world.ci.prometheus)
+            card = await _until_the_card_stands(events)
+        incident: Incident = (await world.app.journal.incidents(open_only=True))[0]
+        thread = f"#/channel/{incident.channel}/{incident.thread_ts}"
+        await page.goto(f"{world.workspace.url}?user={world.workspace.user(PERSON)}{thread}")
+        await expect(page.locator(f'.message[data-ts="{card.ts}"]')).to_be_visible()
+        await _photograph(world, page, "release.png")
 
 
 async def _scan_the_shop(folder: Path, page: Page) -> None:

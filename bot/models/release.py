@@ -16,6 +16,8 @@ from domain.runs import Call, Run
 
 ASSESSED = "release.risk"
 PLAY = "gitlab_play_job"
+HEAVY = 3
+"""How many factors a card names."""
 
 
 def next_proposal(run: Run, found: Finding) -> Proposal | None:
@@ -24,13 +26,13 @@ def next_proposal(run: Run, found: Finding) -> Proposal | None:
     made = _made(run)
     first = canary if found.facts.get("canary_first") else whole
     if not made:
-        return Proposal(PLAY, first, f"{found.title}.") if first else None
+        return Proposal(PLAY, first, _why(found)) if first else None
     last = made[-1]
     if last.execution is not None:
         return _after(run, found, last, whole)
     refused = last.decision is not None and last.decision.outcome is Outcome.DENY and last.result is not None
     if refused and canary and not _asked(made, canary):
-        return Proposal(PLAY, canary, f"{found.title}. {last.decision.reason if last.decision else ''}".strip())
+        return Proposal(PLAY, canary, _why(found, last.decision.reason if last.decision else ""))
     return None
 
 
@@ -43,7 +45,7 @@ def _after(run: Run, found: Finding, last: Call, whole: Mapping[str, Any]) -> Pr
         canary_did_well = last.action is not None and last.action.facts.get("canary") is True
         earlier = any(each.execution and not each.execution.verified for each in _made(run))
         return (
-            Proposal(PLAY, whole, f"{found.title}. The canary did well.")
+            Proposal(PLAY, whole, _why(found, "The canary did well."))
             if whole and canary_did_well and not earlier
             else None
         )
@@ -57,6 +59,14 @@ def _after(run: Run, found: Finding, last: Call, whole: Mapping[str, Any]) -> Pr
         return None
     why = "; ".join(f"{check.name}: {check.detail}" for check in execution.checks if not check.passed)
     return Proposal(undo.tool, undo.arguments, f"It did not do well ({why}). {undo.note}")
+
+
+def _why(found: Finding, because: str = "") -> str:
+    """What the card says: what is released, why in this way, and what most of its risk is."""
+    factors = [each for each in found.facts.get("factors") or () if len(each) == 4 and each[1]]
+    heavy = sorted(factors, key=lambda each: -each[1])[:HEAVY]
+    most = "; ".join(f"{name} {points} of {most}: {says}" for name, points, most, says in heavy)
+    return " ".join(filter(None, (f"{found.title}.", because, f"Most of it: {most}." if most else "")))
 
 
 def what_became(run: Run, found: Finding) -> str:

@@ -74,7 +74,8 @@ def answer(run: Run, offered: Iterable[str]) -> Answer:
         found, proposal = chosen
         arguments = canonical(dict(proposal.arguments)).decode()
         call_id = f"rules-{digest_of([proposal.tool, arguments])[:10]}"
-        text = f"{found.title}. Proposed: {proposal.tool} on {found.target}. {proposal.why}"
+        told = f"{found.title}. Proposed: {proposal.tool} on {found.target}. {proposal.why}"
+        text = proposal.why if found.code == release.ASSESSED else told
         return Answer(text=text, calls=(ToolCall(call_id, proposal.tool, arguments),))
     diagnosis = conclude(run)
     return Answer(text=diagnosis.summary, diagnosis=diagnosis)
