@@ -13,8 +13,8 @@ TITLE_LIMIT = 100
 DETAIL_LIMIT = 1500
 
 WEIGHTS = {
-    "release.risk": 101,
     "deployment.bad_rollout": 100,
+    "release.risk": 99,
     "pod.oom_killed": 95,
     "image.moved_tag": 94,
     "certificate.expired": 93,
