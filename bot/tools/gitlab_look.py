@@ -50,7 +50,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Deployment:
-    """A deployment of a job to an environment; `job` is 0 where something outside GitLab CI reported it."""
+    """A deployment of a job (`name`) to an environment; `job` is 0 where something outside GitLab CI reported it."""
 
     id: int
     environment: str
@@ -58,7 +58,7 @@ class Deployment:
     sha: str
     ref: str
     job: int
-    pipeline: int
+    name: str
     updated: str
     by: str
 
@@ -131,8 +131,11 @@ async def pipeline(client: GitLabClient, project: str, number: int) -> Line:
         ) from error
     raw = raw if isinstance(raw, Mapping) else {}
     ref, created = text(raw.get("ref")), text(raw.get("created_at"))
-    found, made, newest = await asyncio.gather(
-        jobs(client, project, number), deployments(client, project, created), newest_of(client, project, ref)
+    found, made, alike, newest = await asyncio.gather(
+        jobs(client, project, number),
+        deployments(client, project, created),
+        namesakes(client, project),
+        newest_of(client, project, ref),
     )
     return Line(
         project=project,
@@ -142,7 +145,7 @@ async def pipeline(client: GitLabClient, project: str, number: int) -> Line:
         sha=text(raw.get("sha")),
         created=created,
         jobs=found,
-        deploys={each.job: each.environment for each in made if each.pipeline == number},
+        deploys=_places(found, made, alike),
         newest=newest,
     )
 
@@ -173,6 +176,26 @@ async def deployments(client: GitLabClient, project: str, since: str) -> tuple[D
     if not found.complete:
         raise ToolError(f"{project} has too many deployments since {since} to tell what this one deploys.")
     return tuple(deployment_of(each) for each in found.items)
+
+
+async def namesakes(client: GitLabClient, project: str) -> dict[str, str]:
+    """Where jobs deploy to by their names, as the last hundred deployments tell; empty where they do not agree.
+
+    GitLab makes a job's deployment when its turn comes: one that was canceled before that, or still waits for it, has none.
+    """
+    doing = f"list the deployments of {project}"
+    found = await client.pages(f"{project_path(project)}/deployments", {"order_by": "id", "sort": "desc"}, doing=doing)
+    alike: dict[str, set[str]] = {}
+    for each in map(deployment_of, found.items):
+        alike.setdefault(each.name, set()).add(each.environment)
+    return {name: next(iter(places)) if len(places) == 1 else "" for name, places in alike.items() if name}
+
+
+def _places(now: Iterable[Job], made: Iterable[Deployment], alike: Mapping[str, str]) -> dict[int, str]:
+    """Where each job deploys to, by its id: as its own deployment says, else as its namesakes' do."""
+    own = {each.job: each.environment for each in made}
+    found = {job.id: own.get(job.id) or alike.get(job.name, "") for job in now}
+    return {number: place for number, place in found.items() if place}
 
 
 async def live(client: GitLabClient, project: str, name: str) -> Deployment | None:
@@ -233,7 +256,7 @@ def deployment_of(raw: Any) -> Deployment:
         sha=text(raw.get("sha")),
         ref=label(raw.get("ref")),
         job=number_of(made, "id"),
-        pipeline=number_of(made.get("pipeline"), "id"),
+        name=label(made.get("name")),
         updated=text(raw.get("updated_at")),
         by=label((raw.get("user") or {}).get("name")),
     )

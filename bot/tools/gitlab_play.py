@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from bot.tools.gitlab_look import (
     job_of,
     jobs,
     live,
+    namesakes,
     newest_of,
     own_id,
     target_of,
@@ -130,7 +131,7 @@ async def plan(client: GitLabClient, arguments: Arguments) -> Seen:
         )
         raise ToolError(f"{what} cannot be started: it is {job.status} ({why}).")
     made, newest = await asyncio.gather(deployments(client, project, job.created), newest_of(client, project, job.ref))
-    real = next((each.environment for each in made if each.job == job.id), "")
+    real = await _place(client, project, job, made)
     if real != named:
         raise ToolError(
             f"{what} deploys to {real or 'no environment'}, and not to {named or 'none'}: give environment={real!r}, so that "
@@ -153,6 +154,21 @@ async def _job(client: GitLabClient, project: str, number: int) -> Job:
     except Missing as error:
         raise Missing(f"There is no job {number} in {project}, or this agent may not see it.") from error
     return job_of(raw)
+
+
+async def _place(client: GitLabClient, project: str, job: Job, made: Sequence[Deployment]) -> str:
+    """Where the job deploys to, empty for nowhere. Raises ToolError where GitLab does not tell."""
+    if own := next((each.environment for each in made if each.job == job.id), ""):
+        return own
+    if job.status != "canceled":
+        return ""  # its turn has come, and with it its deployment would have
+    alike = await namesakes(client, project)
+    if alike.get(job.name) == "":
+        raise ToolError(
+            f"{job.name} ({job.id}) of {project} was canceled before GitLab knew where it deploys to, and its namesakes "
+            "deploy to several environments: a person has to run it."
+        )
+    return alike.get(job.name, "")
 
 
 async def _check_again(client: GitLabClient, project: str, job: Job, variables: Mapping[str, str]) -> None:

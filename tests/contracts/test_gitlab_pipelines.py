@@ -183,6 +183,17 @@ async def test_a_job_that_starts_another_pipeline_runs_again_too_and_is_said_to(
     assert f"{failed.id} integration failed" in action.observed["again"]
 
 
+async def test_a_deployment_that_was_canceled_before_its_turn_is_said_to_be_one(gitlab: Shop) -> None:
+    line = await running(gitlab)
+    gitlab.gitlab.engine.cancel(line)
+    stopped = job(line, "deploy-staging")
+    assert stopped.status == "canceled"
+    assert not any(made.job is stopped for made in gitlab.project.deployments)
+    action = await gitlab.propose(RETRY, project=CHECKOUT, pipeline=line.id)
+    assert "+ deploy-staging of stage deploy: canceled, deploys to staging\n" in action.diff
+    assert "deploy-staging to staging" in action.observed["deploys"]
+
+
 async def test_what_is_archived_does_not_run_again(gitlab: Shop) -> None:
     line = await flaked(gitlab)
     job(line, "integration").archived = True

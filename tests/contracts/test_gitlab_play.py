@@ -95,6 +95,21 @@ async def test_the_environment_that_policy_decides_on_is_the_one_that_the_job_de
     assert gitlab.changes == []
 
 
+async def test_one_that_was_canceled_before_its_turn_is_known_by_its_namesakes_or_is_for_a_person(gitlab: Shop) -> None:
+    gitlab.gitlab.engine.hold("integration")
+    line = gitlab.gitlab.push(CHECKOUT, {"README.md": b"# more\n"}, "More")
+    await gitlab.until(lambda: job(line, "integration").status == "running")
+    gitlab.gitlab.engine.cancel(line)
+    stopped = job(line, "deploy-staging")
+    with pytest.raises(ToolError, match="deploys to staging, and not to none"):
+        await proposed(gitlab, stopped, environment="")
+    assert (await proposed(gitlab, stopped, environment="staging")).target.environment == "staging"
+    other = next(made for made in gitlab.project.deployments if made.environment == "staging")
+    other.environment = "production"
+    with pytest.raises(ToolError, match="its namesakes deploy to several environments: a person has to run it"):
+        await proposed(gitlab, stopped, environment="staging")
+
+
 async def test_a_name_cannot_pass_for_another_place(gitlab: Shop) -> None:
     with pytest.raises(ArgumentsRefused, match="is not the name of an environment"):
         gitlab.tools[PLAY].understand({"project": CHECKOUT, "job": 1, "environment": "production@environment:staging"})

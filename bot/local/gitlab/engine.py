@@ -59,6 +59,8 @@ class Engine:
         for stage in _stages(project):
             over = _failed(pipeline)  # a stage's jobs do not wait for one another
             for job in (job for job in pipeline.latest if job.step.stage == stage):
+                if not job.step.needs or over:
+                    self._deployment(job, at)
                 if over:
                     job.status = "skipped"
                 elif job.step.manual:
@@ -73,7 +75,7 @@ class Engine:
         """The failed jobs of a recorded pipeline were tried again and all went well."""
         for job in [job for job in pipeline.latest if job.status == "failed"]:
             job.retried = True
-            self._job(pipeline, job.step, user, at)
+            self._deployment(self._job(pipeline, job.step, user, at), at)
         for job in pipeline.latest:
             if job.status in ("created", "skipped") and job.step.manual:
                 job.status = "created" if job.step.needs else "manual"
@@ -90,6 +92,7 @@ class Engine:
         for other in pipeline.latest:
             if other.status == "created" and job.name in other.step.needs:
                 other.status = "manual" if other.step.manual else "created"
+                self._deployment(other, at)
         pipeline.status, pipeline.updated_at = _status(pipeline), job.finished_at or at
 
     def retry(self, pipeline: Pipeline, user: User, role: int) -> None:
@@ -160,15 +163,20 @@ class Engine:
     def _job(self, pipeline: Pipeline, step: Step, user: User, at: datetime) -> Job:
         job = Job(next(self._jobs), step, pipeline, user, at)
         pipeline.jobs.append(job)
-        if step.environment:
-            made = pipeline.project.deployments
-            made.append(Deployment(next(self._deployments), len(made) + 1, pipeline.project, step.environment,
-                                   pipeline.sha, pipeline.ref, user, at, job, updated_at=at))  # fmt: skip
         return job
+
+    def _deployment(self, job: Job, at: datetime) -> None:
+        """What GitLab keeps of a job that deploys: from when its turn comes, whether it then runs, waits or is skipped."""
+        line, made = job.pipeline, job.pipeline.project.deployments
+        if job.step.environment and not any(each.job is job for each in made):
+            made.append(Deployment(next(self._deployments), len(made) + 1, line.project, job.step.environment,
+                                   line.sha, line.ref, job.user, at, job, updated_at=at))  # fmt: skip
 
     def _again(self, job: Job, user: User) -> Job:
         job.retried = True
-        return self._job(job.pipeline, job.step, user, now())
+        fresh = self._job(job.pipeline, job.step, user, now())
+        self._deployment(fresh, now())
+        return fresh
 
     def _revive(self, pipeline: Pipeline) -> None:
         for job in pipeline.latest:
@@ -185,8 +193,9 @@ class Engine:
             if not all(_passed(job) for job in jobs):
                 break
         if _failed(pipeline):
-            for job in pipeline.latest:
-                job.status = "skipped" if job.status == "created" else job.status
+            for job in (job for job in pipeline.latest if job.status == "created"):
+                job.status = "skipped"
+                self._deployment(job, now())
         self._settle(pipeline)
 
     def _begin(self, job: Job) -> None:
@@ -199,6 +208,7 @@ class Engine:
             job.status = "manual"
         else:
             self._enqueue(job)
+        self._deployment(job, now())
 
     def _enqueue(self, job: Job) -> None:
         job.status = "pending"
