@@ -124,6 +124,14 @@ def test_the_week_is_told_when_it_is_said_and_a_slip_is_named_with_what_was_mean
         load({"AGENT_WEEKLY": "mon 09:00 Europe/Berln"}, env_file=None)
 
 
+def test_a_scan_comes_only_where_a_time_is_set() -> None:
+    assert load({}, env_file=None).scan is None
+    assert load({"AGENT_SCAN": ""}, env_file=None).scan is None
+    assert load({"AGENT_SCAN": "tue 07:00"}, env_file=None).scan == Appointment(1, time(7))
+    with pytest.raises(SettingsError, match=r"AGENT_SCAN: .*write mon 09:00"):
+        load({"AGENT_SCAN": "daily"}, env_file=None)
+
+
 def test_pairs_that_are_none_are_named() -> None:
     with pytest.raises(SettingsError, match="'shop' is not NAME=VALUE"):
         settings(AGENT_ENVIRONMENTS="shop")
