@@ -26,6 +26,7 @@ from bot.agent.telling import tell
 from bot.agent.world import Journey, World, log
 from bot.agent.worth import bill_of, work_unit
 from bot.analyzers import Reading, analyze, too_late
+from bot.analyzers.scan import in_place
 from bot.models.follow_up import answered
 from domain.actions import Action
 from domain.canonical import canonical, digest_of, plain
@@ -199,6 +200,7 @@ class _Passage:
                 findings = await analyze(spec.target, spec.alert, self._analyzer_read, self.world.tools, *about)
         except TimeoutError:
             findings = (too_late(spec.target, limit_s),) if self._scans else ()
+        findings = in_place(findings, self.world.environment) if self._scans else findings
         await self.journey.record(FindingsReported(findings, _ms(began)))
         await self.show(final=True)
 

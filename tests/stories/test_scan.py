@@ -195,6 +195,12 @@ async def test_a_scheduled_scan_speaks_once_and_then_only_of_news(tmp_path: Path
         first = await story.until(lambda: told(0))
         assert first is not None
         assert "in all namespaces" in words(first)
+        places = {
+            one.finding.target.namespace: one.finding.target.environment
+            for one in await story.journal.config_findings()
+        }
+        assert places["shop"] == "production"
+        assert places.get("staging-shop", "staging") == "staging"
         [row] = await story.journal.runs()
         assert (row.spec.origin, row.spec.channel) == (Origin.SCHEDULE, story.stage.workspace.channel("incidents"))
 

@@ -9,6 +9,7 @@ import pytest
 
 from bot.analyzers import Reading, analyze
 from bot.analyzers.findings import WEIGHTS
+from bot.analyzers.scan import in_place
 from bot.analyzers.scan.measures import MEASURES, measure_of
 from domain.diagnosis import Finding
 from tests.unit.kube import Obj, ago, progressing
@@ -360,6 +361,17 @@ async def test_high_risk_comes_first_then_what_saves_most() -> None:
         )
     )
     assert list(found) == ["config.unsafe_context", "config.requests_high", "config.mutable_tag"]
+
+
+async def test_a_finding_has_its_namespace_s_environment_and_elsewhere_one_replica_is_no_fault() -> None:
+    alone = workload(app(image="checkout"), replicas=1)
+    found = (await scanned(alone)).values()
+    assert [one.code for one in in_place(found, lambda _: "production")] == [
+        "config.single_replica",
+        "config.mutable_tag",
+    ]
+    [left] = in_place(found, lambda namespace: "staging" if namespace == "shop" else "production")
+    assert (left.code, left.target.environment) == ("config.mutable_tag", "staging")
 
 
 # --- what cannot be seen
