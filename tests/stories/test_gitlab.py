@@ -133,6 +133,7 @@ def resolved_by_a_newer_one(it: Tale):  # type: ignore[no-untyped-def]
 async def test_a_release_of_much_risk_is_held_and_nothing_is_asked(tmp_path: Path) -> None:
     async with tale(tmp_path, "release") as it:
         it.playing.cancel()
+        it.ci.prometheus.tell("orders", lambda at: [({}, 0.02)])  # the error budget is used up four times over
         it.ci.gitlab.release_with_migration()
         row = await it.story.finished()
         assert row.outcome is RunOutcome.DIAGNOSED
