@@ -9,6 +9,7 @@ from typing import Any
 
 from domain.canonical import digest_of
 from domain.codec import encode
+from domain.releases import PLAY
 
 CI_SYSTEMS = ("jenkins", "gitlab")
 """Their things are told by their path: nobody says what kind of thing a job of Jenkins is."""
@@ -105,7 +106,7 @@ _VERBS = {
     "jenkins_abort": "abort build of",
     "gitlab_retry_pipeline": "retry pipeline of",
     "gitlab_cancel_pipeline": "cancel pipeline of",
-    "gitlab_play_job": "play job of",
+    PLAY: "play job of",
     "gitlab_open_merge_request": "open a merge request in",
 }
 
@@ -117,7 +118,7 @@ def phrase(action: Action) -> str:
     """
     verb, target = _VERBS.get(action.tool, action.tool.replace("_", " ")), action.target
     name = target.place.partition(":")[2] if target.system in CI_SYSTEMS else target.name
-    if action.tool == "gitlab_play_job" and (place := action.arguments.get("environment")):
+    if action.tool == PLAY and (place := action.arguments.get("environment")):
         back = action.facts.get("deployed_before") is True
         return f"{'go back on' if back else 'deploy to'} {place} of {name}"
     return f"{verb} {name or target}"

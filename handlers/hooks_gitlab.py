@@ -16,6 +16,7 @@ from typing import Any
 from domain.actions import Target
 from domain.alerts import Alert, Severity, fingerprint
 from domain.errors import BadInput
+from domain.releases import is_canary
 from handlers.sources import Reading, mapping
 
 _OTHERS = frozenset({"access_token", "build", "emoji", "feature_flag", "issue", "member", "merge_request", "milestone", "note",
@@ -230,7 +231,7 @@ def _environment(build: Mapping[str, Any]) -> str:
 
 def _chosen(builds: list[Mapping[str, Any]]) -> Mapping[str, Any]:
     """The job that a pipeline's alert names: the last that deploys everything, else the first canary."""
-    wholes = [build for build in builds if "canary" not in _environment(build).lower()]
+    wholes = [build for build in builds if not is_canary(_environment(build))]
     return wholes[-1] if wholes else builds[0]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from bot.agent.world import World
-from bot.models.release import ASSESSED
 from domain.actions import Action
+from domain.releases import ASSESSED
 from domain.runs import Run
 from policies.calendars import calendar_facts
 

@@ -17,6 +17,7 @@ from bot.analyzers.scene import Scene
 from domain.actions import Target
 from domain.alerts import Alert
 from domain.diagnosis import Evidence, Finding
+from domain.releases import ASSESSED, is_canary
 
 WAITING = "DeploymentWaiting"
 """The alert that GitLab's webhook makes of a pipeline in which a deployment waits."""
@@ -87,11 +88,6 @@ def jobs(pipeline: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     return (wholes or [{}])[-1], (canaries or [{}])[0]
 
 
-def is_canary(environment: str) -> bool:
-    """Whether an environment of GitLab is a canary's."""
-    return "canary" in environment.lower()
-
-
 def deployed(pipeline: Any, environment: str) -> str:
     """The commit that an environment runs now, as its last successful deployment says; empty where none is known."""
     found = (each for each in items(pipeline, "environments") if text(each, "name") == environment)
@@ -112,7 +108,7 @@ def analyze_release(release: Release | None, target: Target, calendar: Mapping[s
     to = text(whole or canary, "environment")
     return (
         finding(
-            "release.risk",
+            ASSESSED,
             target,
             f"{short(target.name, 30)} {sha[:_HEX]} to {short(to, 30)}, risk {score} of {risk.MOST}",
             "\n".join(_line(factor) for factor in sorted(factors, key=lambda each: -each.points)),

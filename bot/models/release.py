@@ -12,10 +12,9 @@ from typing import Any
 from domain.canonical import canonical, plain
 from domain.decisions import ExecutionOutcome, Outcome
 from domain.diagnosis import Finding, Proposal
+from domain.releases import PLAY
 from domain.runs import Call, Run
 
-ASSESSED = "release.risk"
-PLAY = "gitlab_play_job"
 HEAVY = 3
 """How many factors a card names."""
 

@@ -12,6 +12,7 @@ from domain.canonical import canonical, digest_of
 from domain.decisions import ApprovalState, Execution, ExecutionOutcome, Outcome
 from domain.diagnosis import Confidence, Diagnosis, Evidence, Finding, Hypothesis, Proposal
 from domain.ports import Request, ToolOffer
+from domain.releases import ASSESSED
 from domain.runs import Answer, Call, Run, ToolCall
 from domain.scans import CONFIGURATION
 
@@ -75,7 +76,7 @@ def answer(run: Run, offered: Iterable[str]) -> Answer:
         arguments = canonical(dict(proposal.arguments)).decode()
         call_id = f"rules-{digest_of([proposal.tool, arguments])[:10]}"
         told = f"{found.title}. Proposed: {proposal.tool} on {found.target}. {proposal.why}"
-        text = proposal.why if found.code == release.ASSESSED else told
+        text = proposal.why if found.code == ASSESSED else told
         return Answer(text=text, calls=(ToolCall(call_id, proposal.tool, arguments),))
     diagnosis = conclude(run)
     return Answer(text=diagnosis.summary, diagnosis=diagnosis)
@@ -140,7 +141,7 @@ def _to_propose(run: Run, offered: frozenset[str]) -> tuple[Finding, Proposal] |
 
 def _assessed(findings: Iterable[Finding]) -> Finding | None:
     """The risk of a deployment that waits, where that is what the run is about."""
-    return next((found for found in findings if found.code == release.ASSESSED), None)
+    return next((found for found in findings if found.code == ASSESSED), None)
 
 
 def _of_release(run: Run, assessed: Finding) -> Diagnosis:

@@ -35,6 +35,7 @@ from domain.actions import Action, Effect, Target, Undo
 from domain.decisions import Check
 from domain.errors import TargetMoved, ToolError
 from domain.ports import Preview, Probe
+from domain.releases import PLAY, is_canary
 from policies.redaction import Redactor
 
 PROBE_SECONDS = 1800
@@ -104,7 +105,7 @@ def play_tool(client: GitLabClient, environment: Environment, watch: Watch | Non
         return await _probe(client, action, watch)
 
     return WriteTool(
-        "gitlab_play_job",
+        PLAY,
         "Start a manual GitLab job, such as a deployment, or run one that has ended again: an earlier deployment's job, run "
         "again, rolls back to it.",
         Effect.WRITE,
@@ -206,11 +207,6 @@ def _release(seen: Seen) -> dict[str, Any]:
     }
 
 
-def is_canary(environment: str) -> bool:
-    """Whether an environment of GitLab is a canary's: its name says so, as in production/canary."""
-    return "canary" in environment.lower()
-
-
 def _notes(seen: Seen) -> list[str]:
     """What the card says of where it deploys to."""
     job, now, notes = seen.job, seen.now, []
@@ -244,7 +240,7 @@ def _undo(seen: Seen) -> tuple[Undo | None, str]:
         return None, f"{seen.environment} has the same commit already"
     arguments = {"project": seen.project, "job": now.job, "environment": seen.environment, "variables": {}}
     note = f"runs job {now.job} again, which deployed {now.sha[:12]}: this is how GitLab rolls back, where the project lets it"
-    return Undo("gitlab_play_job", arguments, note), ""
+    return Undo(PLAY, arguments, note), ""
 
 
 async def _execute(client: GitLabClient, action: Action, key: str) -> str:

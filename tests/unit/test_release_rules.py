@@ -9,12 +9,13 @@ from typing import Any
 from bot.agent.outcome import outcome_of
 from bot.agent.release import release_facts
 from bot.agent.worth import Bill, work_unit
-from bot.models.release import PLAY, next_proposal, what_became
+from bot.models.release import next_proposal, what_became
 from bot.models.rules import answer, conclude
 from domain.actions import Action, Effect, Mode, Target, Undo
 from domain.canonical import canonical
 from domain.decisions import Check, Decision, Execution, ExecutionOutcome, Outcome
 from domain.diagnosis import Evidence, Finding
+from domain.releases import PLAY
 from domain.runs import Call, Origin, Run, RunOutcome, RunSpec, ToolCall, ToolResult
 from domain.work import WorkOutcome
 from policies.budget import remaining
