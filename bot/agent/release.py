@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from bot.agent.world import World
@@ -18,7 +19,8 @@ def moment_of(world: World, run: Run) -> dict[str, Any]:
 
 
 def release_facts(run: Run, action: Action) -> dict[str, Any]:
-    """`release.*` of an action, empty where it deploys nothing. A risk counts for the commit that it was assessed of.
+    """`release.*` of an action, empty where it deploys nothing. A risk counts for the commit and the environments that it was
+    assessed of: elsewhere something else is deployed, and so the difference is another one.
 
     The analyzers alone make that finding, from what they read: no model can say that something is safe.
     """
@@ -37,6 +39,11 @@ def release_facts(run: Run, action: Action) -> dict[str, Any]:
         "deployed_before": action.facts.get("deployed_before") is True,
     }
     for found in run.findings or ():
-        if found.code == ASSESSED and found.facts.get("commit") == commit and isinstance(found.facts.get("risk"), int):
-            facts["risk"] = found.facts["risk"]
+        told = found.facts
+        if found.code == ASSESSED and told.get("commit") == commit and isinstance(told.get("risk"), int):
+            places = [
+                call.get("environment") for call in (told.get("whole"), told.get("canary")) if isinstance(call, Mapping)
+            ]
+            if action.arguments.get("environment") in places:
+                facts["risk"] = told["risk"]
     return facts

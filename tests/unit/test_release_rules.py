@@ -154,6 +154,11 @@ def test_a_risk_counts_for_the_commit_that_it_was_assessed_of() -> None:
     assert "risk" not in release_facts(run(), action(commit="0" * 40))
 
 
+def test_a_risk_counts_for_the_environments_that_it_was_assessed_of() -> None:
+    assert release_facts(run(), action(CANARY))["risk"] == 45
+    assert "risk" not in release_facts(run(), action({**WHOLE, "environment": "production-eu"}))
+
+
 def test_a_run_that_assessed_nothing_knows_no_risk() -> None:
     assert "risk" not in release_facts(run(found=replace(RISK, code="build.healthy")), action())
 
