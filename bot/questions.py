@@ -21,8 +21,13 @@ KNOWN_SECONDS = 2.0
 async def target_of_question(
     text: str, incident: Incident | None, tools: Mapping[str, Tool], environment: Callable[[str], str]
 ) -> Target:
-    """The target that the words name; in an incident's thread the incident's, where they name none."""
-    target = target_from_text(text, await _deployments(tools))
+    """The target that the words name; in an incident's thread the incident's, where they name none.
+
+    The cluster is asked for names only where the words alone do not say enough.
+    """
+    target = target_from_text(text)
+    if not (target.kind and target.name):
+        target = target_from_text(text, await _deployments(tools))
     if not target.key and incident is not None:
         return incident.target
     return replace(target, environment=environment(target.place))

@@ -19,7 +19,10 @@ KEY = "sk-local-stand-in"
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong instead of an answer. `delay_s` is waited first; `raw` is sent as the whole body."""
+    """What goes wrong instead of an answer. `delay_s` is waited first; `raw` is sent as the whole body.
+
+    `raw` that begins with `data:` is a stream of events.
+    """
 
     status: int = 200
     delay_s: float = 0.0
@@ -198,7 +201,8 @@ async def _faulty(http: web.Request, fault: Fault) -> web.StreamResponse:
     if fault.drop and http.transport is not None:
         http.transport.abort()
     if fault.raw or fault.status == 200:
-        return web.Response(text=fault.raw, content_type="application/json", status=fault.status)
+        kind = "text/event-stream" if fault.raw.startswith("data:") else "application/json"
+        return web.Response(text=fault.raw, content_type=kind, status=fault.status)
     return _error(
         fault.status, "the stand-in was told to fail", "insufficient_quota" if fault.status == 429 else "server_error"
     )

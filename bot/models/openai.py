@@ -116,7 +116,8 @@ class OpenAIModel:
             raise ModelError(_status_sentence(error)) from error
         except openai.OpenAIError as error:
             raise ModelError("could not be reached") from error
-        except (httpx2.HTTPError, ValueError, RecursionError) as error:
+        except (httpx2.HTTPError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+            # also a chunk of a stream whose parts have other types than the protocol's
             raise ModelError("answered with something that is not a chat completion") from error
 
     async def _streamed(self, body: bytes, options: Any) -> tuple[Any, int | None]:
@@ -137,7 +138,7 @@ class OpenAIModel:
             return json.loads(await stream.response.aread()), None
         gathered: dict[str, Any] = {"choices": [{"message": {"content": "", "tool_calls": {}}}], "usage": None}
         async for chunk in stream:
-            if _gather(gathered, chunk.model_dump(exclude_none=True)) and first_ms is None:
+            if _gather(gathered, chunk.model_dump(exclude_none=True, warnings=False)) and first_ms is None:
                 first_ms = round((time.perf_counter() - began) * 1000)
         message = gathered["choices"][0]["message"]
         message["tool_calls"] = [message["tool_calls"][index] for index in sorted(message["tool_calls"])]

@@ -296,6 +296,29 @@ async def test_a_model_that_fails_is_a_sentence_without_its_key_or_address(
         assert "127.0.0.1" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"content": [{"type": "text", "text": "hello"}]},
+        {"tool_calls": [{"index": 0, "id": "x", "function": {"name": "look", "arguments": {"a": 1}}}]},
+        {"tool_calls": [{"index": 0, "function": "look"}]},
+        {"tool_calls": "look"},
+    ],
+)
+async def test_a_stream_whose_parts_have_other_types_is_a_model_that_failed(delta: dict[str, Any]) -> None:
+    chunk = {
+        "id": "c",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "m",
+        "choices": [{"index": 0, "delta": delta}],
+    }
+    fault = Fault(raw=f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n")
+    async with ModelServer(lambda _: fault) as server, impatient(server.url, stream=True) as model:
+        with pytest.raises(ModelError, match=NOT_ONE):
+            await model.request(bare_run(), ()).send()
+
+
 async def test_a_wrong_key_and_a_server_that_is_down_are_sentences() -> None:
     async with ModelServer(script(say("hello"))) as server, impatient(server.url, "sk-wrong-one") as model:
         with pytest.raises(ModelError, match=r"refused the key \(401\): check OPENAI_API_KEY") as caught:
