@@ -37,25 +37,30 @@ async def cast(world: World, card: str, vote: Vote, *, channel: str, message_ts:
     """Record a vote, or the refusal of one. Raises NotAllowed with the sentence for the person.
 
     `card` is a request's id, or that of a batch: then the vote is one on each of its open requests, all or none.
+    Where somebody else's vote was recorded meanwhile, this one is checked and counted again with it.
     """
     items = await _items(world, card)
     try:
         await _check_card(world, card, channel, message_ts)
         votes = await _check_person(world, items, vote, batch=items[0].request.batch == card)
-        cast = [VoteCast(each.request.id, own, approvers.brings_about(each, own)) for each, own in votes]
-        drafts = [_draft(each, event, vote.user) for (each, _), event in zip(votes, cast, strict=True)]
+        events = [
+            VoteCast(each.request.id, own, approvers.brings_about(each, own), len(each.votes)) for each, own in votes
+        ]
+        drafts = [_draft(each, event, vote.user) for (each, _), event in zip(votes, events, strict=True)]
         await world.journal.append(*drafts)
     except Conflict as error:
-        fresh = await world.journal.approval(items[0].request.id)
-        sentence = already(fresh) if fresh else str(error)
+        fresh = await _items(world, card)
+        if [each.votes for each in fresh] != [each.votes for each in items]:
+            return await cast(world, card, vote, channel=channel, message_ts=message_ts)
+        sentence = already(fresh[0])
         await _refused(world, items[0], vote.user, sentence)
         raise NotAllowed(sentence) from error
     except NotAllowed as error:
         await _refused(world, items[0], vote.user, str(error))
         raise
-    current = await world.journal.approval(cast[0].approval_id) or items[0]
+    current = await world.journal.approval(events[0].approval_id) or items[0]
     await world.chat.approval(current)
-    for glass_id in {event.vote.break_glass for event in cast} - {""}:
+    for glass_id in {event.vote.break_glass for event in events} - {""}:
         if (glass := await world.journal.break_glass(glass_id)) is not None:
             await breakglass.show(world, glass)
     return current

@@ -240,12 +240,14 @@ class ApprovalRequested:
 class VoteCast:
     """A person answered, and was entitled to. `closes` is the state that this vote brings about, if any.
 
-    That is also *pending*, where an approve that carried the approval was taken back.
+    That is also *pending*, where an approve that carried the approval was taken back. `seen` is how many votes it was
+    counted with: it is refused where there are others by now. Earlier versions did not say (None).
     """
 
     approval_id: str
     vote: Vote
     closes: ApprovalState | None = None
+    seen: int | None = None
 
 
 @dataclass(frozen=True)

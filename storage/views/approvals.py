@@ -57,7 +57,8 @@ def requested(db: sqlite3.Connection, at: Envelope, event: ApprovalRequested) ->
 def voted(db: sqlite3.Connection, at: Envelope, event: VoteCast) -> None:
     """A new word of a person, on a request that is open to it; the vote that settles it brings its state about.
 
-    An approved request takes no further approve, but a withdrawal or a deny until it is consumed.
+    An approved request takes no further approve, but a withdrawal or a deny until it is consumed. A vote that was counted
+    without another that is here by now is refused: what it brings about was counted wrongly.
     """
     vote = event.vote
     row = db.execute(
@@ -67,6 +68,8 @@ def voted(db: sqlite3.Connection, at: Envelope, event: VoteCast) -> None:
     takes = (ApprovalState.PENDING,) if vote.verdict is Verdict.APPROVE else _OPEN
     if row is None or row[0] not in takes or row[1]:
         raise Conflict(f"the approval request {event.approval_id} is {_standing(row)}: nobody can vote on it")
+    if event.seen not in (None, _votes(db, at.workspace, event.approval_id)):
+        raise Conflict(f"somebody voted on {event.approval_id} in the same moment")
     before = _last_word(db, at.workspace, event.approval_id, vote.user)
     if vote.verdict is Verdict.WITHDRAW and before != Verdict.APPROVE:
         raise Conflict(f"{vote.name or vote.user} has no approval to take back")
@@ -168,6 +171,12 @@ def _decided(db: sqlite3.Connection, at: Envelope, approval_id: str, decided: st
         "UPDATE approvals SET decided_at = ?, decided_seq = ?, decided = ?, waited_ms = ? WHERE workspace = ? AND id = ?",
         (timestamp(at.at), at.seq, decided, waited, at.workspace, approval_id),
     )
+
+
+def _votes(db: sqlite3.Connection, workspace: str, approval_id: str) -> int:
+    of = (workspace, approval_id)
+    (count,) = db.execute("SELECT count(*) FROM votes WHERE workspace = ? AND approval_id = ?", of).fetchone()
+    return int(count)
 
 
 def _last_word(db: sqlite3.Connection, workspace: str, approval_id: str, user: str) -> str:

@@ -202,8 +202,11 @@ class Club:
     groups: dict[str, set[str]] = field(default_factory=lambda: {"@sre": {"U1", "U2"}})
     guests: set[str] = field(default_factory=set)
     silent: bool = False
+    asked: Callable[[], Awaitable[None]] | None = None
 
     async def person(self, user_id: str) -> Person:
+        if self.asked is not None:
+            await self.asked()
         if self.silent:
             raise ChatError("Slack does not answer.")
         guest = user_id in self.guests

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -106,6 +108,73 @@ async def test_an_unknown_card_is_refused(tmp_path: Path) -> None:
         vote = Vote("U1", Verdict.APPROVE, spot.now())
         with pytest.raises(NotAllowed, match="belongs to no approval request"):
             await cast(spot.world, "apr-none", vote, channel="C1", message_ts="1")
+
+
+# --- at the same moment ------------------------------------------------------------------------------------------------
+
+
+def together(people: int) -> Callable[[], Awaitable[None]]:
+    """Holds what so many clicks ask Slack until all of them ask: each has read the votes before any other is recorded."""
+    met, left = asyncio.Barrier(people), people
+
+    async def asked() -> None:
+        nonlocal left
+        if left:
+            left -= 1
+            async with asyncio.timeout(5):
+                await met.wait()
+
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("verdict", "becomes"), [(Verdict.APPROVE, ApprovalState.APPROVED), (Verdict.DENY, ApprovalState.DENIED)]
+)
+async def test_two_votes_at_the_same_moment_settle_a_request_that_needs_two(
+    tmp_path: Path, verdict: Verdict, becomes: ApprovalState
+) -> None:
+    two = RULES.replace("expires: 30m", "expires: 30m, quorum: 2, deny_quorum: 2")
+    async with place(tmp_path, calling(TURN_A), policy=two) as spot:
+        approval = await asked(spot)
+        spot.club.asked = together(2)
+        votes = [vote_of(spot, approval, user, verdict=verdict, reason="so") for user in ("U1", "U2")]
+        states = await asyncio.gather(*(on_card(spot, approval, vote) for vote in votes))
+        assert becomes in {each.state for each in states}
+        assert await spot.state(approval) is becomes
+        cast = await spot.events(VoteCast)
+        assert ([event.seen for event in cast], [event.closes for event in cast]) == ([0, 1], [None, becomes])
+        assert await spot.events(VoteRefused) == []
+
+
+async def test_an_approve_that_was_taken_back_in_the_same_moment_does_not_count(tmp_path: Path) -> None:
+    async with place(tmp_path, calling(TURN_A), policy=RULES.replace("expires: 30m", "quorum: 2")) as spot:
+        approval = await asked(spot)
+        await on_card(spot, approval, vote_of(spot, approval))
+
+        async def taken_back() -> None:
+            spot.club.asked = None
+            await on_card(spot, approval, vote_of(spot, approval, verdict=Verdict.WITHDRAW))
+
+        spot.club.asked = taken_back
+        after = await on_card(spot, approval, vote_of(spot, approval, "U2"))
+        assert (after.state, [vote.user for vote in after.approvers]) == (ApprovalState.PENDING, ["U2"])
+
+
+async def test_of_two_deciding_votes_at_the_same_moment_one_decides_and_the_other_is_told_by_whom(
+    tmp_path: Path,
+) -> None:
+    async with place(tmp_path, calling(TURN_A)) as spot:
+        approval = await asked(spot)
+        spot.club.asked = together(2)
+        votes = [vote_of(spot, approval, "U1"), vote_of(spot, approval, "U2", verdict=Verdict.DENY, reason="no")]
+        told = await asyncio.gather(*(on_card(spot, approval, vote) for vote in votes), return_exceptions=True)
+        [first, *more] = await spot.events(VoteCast)
+        settled = ApprovalState.APPROVED if first.vote.user == "U1" else ApprovalState.DENIED
+        if settled is ApprovalState.DENIED:  # a deny still stops what is approved; an approve changes no denial
+            [refusal] = [each for each in told if isinstance(each, NotAllowed)]
+            assert ("denied by Person U2" in str(refusal), more) == (True, [])
+        else:
+            assert ([event.closes for event in more], told[1].state) == ([ApprovalState.DENIED], ApprovalState.DENIED)
 
 
 # --- edits ------------------------------------------------------------------------------------------------------------
