@@ -25,4 +25,10 @@ async def end(world: World, approval: Approval, state: ApprovalState, reason: st
 async def expire(world: World) -> list[Approval]:
     """Close every question whose time is up; those that were closed."""
     due = await world.journal.expired(world.clock())
-    return [each for each in due if await end(world, each, ApprovalState.EXPIRED, "nobody decided in time")]
+    return [each for each in due if await end(world, each, ApprovalState.EXPIRED, _why(each))]
+
+
+def _why(approval: Approval) -> str:
+    if approval.state is ApprovalState.APPROVED:
+        return "it was approved, and could not be executed in time"
+    return "nobody decided in time"

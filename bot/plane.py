@@ -42,6 +42,7 @@ from domain.errors import AgentError, Conflict, JournalError, NotAllowed
 from domain.events import (
     AgentPaused,
     AgentResumed,
+    ApprovalClosed,
     Draft,
     Event,
     ExecutionFinished,
@@ -448,9 +449,15 @@ class Plane:
                 for each in run.executions
                 if not each.outcome
             ]
+            shut = [
+                ApprovalClosed(each.request.id, ApprovalState.CANCELLED, reason)
+                for each in run.approvals
+                if each.state in (ApprovalState.PENDING, ApprovalState.APPROVED)
+            ]
             unit = work_unit(run, RunOutcome.FAILED, self.world.clock(), await bill_of(self.world, run))
-            ended: list[Event] = [*lost, RunFinished(RunOutcome.FAILED, reason), WorkUnitRecorded(unit)]
+            ended: list[Event] = [*lost, *shut, RunFinished(RunOutcome.FAILED, reason), WorkUnitRecorded(unit)]
             await self.world.journal.append(*(Draft(event, SYSTEM, run.spec.incident_id, run_id) for event in ended))
+            self.world.model.forget(run_id)
             run = fold(await self.world.journal.of_run(run_id))
             for call in run.calls.values():
                 if call.approval is not None:

@@ -9,7 +9,7 @@ from domain.decisions import Actor, Execution, ExecutionOutcome
 from domain.errors import BadInput, ChatError, Conflict, NotAllowed
 from domain.events import Draft, FindingsReported, RunStarted, StepPlanned
 from domain.fold import fold
-from domain.runs import Answer, Origin, RunSpec, ToolCall
+from domain.runs import Answer, Origin, RunSpec, RunStatus, ToolCall
 
 
 async def propose_undo(world: World, reference: str, user: str, mode: Mode) -> str:
@@ -30,7 +30,7 @@ async def propose_undo(world: World, reference: str, user: str, mode: Mode) -> s
         raise NotAllowed(f"Only full members of this workspace may ask for an undo ({person.why_not}).")
     undo, action = execution.undo, execution.action
     incident = await world.journal.incident(incident_id)
-    run_id = "run-" + digest_of(["undo", execution.id])[:12]
+    run_id = await _fresh(world, execution)
     spec = RunSpec(
         id=run_id,
         incident_id=incident_id,
@@ -54,6 +54,20 @@ async def propose_undo(world: World, reference: str, user: str, mode: Mode) -> s
         await world.journal.append(*(Draft(event, Actor("person", user), spec.incident_id, run_id) for event in events))
     except Conflict as error:
         raise BadInput("The undo of this change was asked for already.") from error
+    return run_id
+
+
+async def _fresh(world: World, execution: Execution) -> str:
+    """The id of the run that proposes it: where an earlier one ended without executing anything, it may be asked for again.
+
+    Raises BadInput.
+    """
+    about, number = ["undo", execution.id], 0
+    while await world.journal.run(run_id := "run-" + digest_of([*about, *([str(number)] if number else [])])[:12]):
+        earlier = fold(await world.journal.of_run(run_id))
+        if earlier.status is not RunStatus.FINISHED or earlier.executions:
+            raise BadInput("The undo of this change was asked for already.")
+        number += 1
     return run_id
 
 

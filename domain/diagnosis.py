@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -99,3 +99,21 @@ class Diagnosis:
     next_steps: tuple[str, ...] = ()
     note: str = ""
     claims: tuple[Claim, ...] = ()
+
+
+def withheld(found: Diagnosis, redact: Callable[[str], str]) -> Diagnosis:
+    """A diagnosis with every text of it redacted: what a model wrote may hold what it was never to see."""
+    return replace(
+        found,
+        summary=redact(found.summary),
+        cause=redact(found.cause),
+        evidence=tuple(replace(one, title=redact(one.title), excerpt=redact(one.excerpt)) for one in found.evidence),
+        hypotheses=tuple(
+            replace(one, text=redact(one.text), next_check=redact(one.next_check)) for one in found.hypotheses
+        ),
+        next_steps=tuple(map(redact, found.next_steps)),
+        note=redact(found.note),
+        claims=tuple(
+            replace(one, text=redact(one.text), missing=tuple(map(redact, one.missing))) for one in found.claims
+        ),
+    )

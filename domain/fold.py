@@ -118,6 +118,8 @@ def _with_calls(run: Run, calls: Iterable[ToolCall], step: int) -> Run:
 
 def _put(run: Run, call: Call) -> Run:
     run = replace(run, calls={**run.calls, call.call.id: call})
+    if run.status is RunStatus.FINISHED:
+        return run
     return replace(run, status=RunStatus.WAITING if waits(run) else RunStatus.RUNNING)
 
 

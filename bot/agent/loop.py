@@ -31,6 +31,7 @@ from bot.models.follow_up import answered
 from domain.actions import Action
 from domain.canonical import canonical, digest_of, plain
 from domain.decisions import ApprovalState, ExecutionOutcome, Outcome
+from domain.diagnosis import withheld
 from domain.errors import AgentError, Conflict, ModelError, Paused
 from domain.events import (
     AnalysisPlanned,
@@ -51,7 +52,6 @@ from policies import budget
 
 T = TypeVar("T")
 
-ANALYSIS_SECONDS = 20.0
 PROGRESS_EVERY_SECONDS = 2.0
 
 
@@ -193,13 +193,13 @@ class _Passage:
         if answered(spec.question, spec.context):  # the journal knows: nothing has to be looked at
             await self.journey.record(FindingsReported((), _ms(began)))
             return
-        limit_s = self.world.scan_seconds if self._scans else ANALYSIS_SECONDS
+        limit_s = self.world.scan_seconds if self._scans else self.world.analysis_seconds
         try:
             async with asyncio.timeout(limit_s):
                 about = (moment_of(self.world, self.run), spec.question)
                 findings = await analyze(spec.target, spec.alert, self._analyzer_read, self.world.tools, *about)
         except TimeoutError:
-            findings = (too_late(spec.target, limit_s),) if self._scans else ()
+            findings = (too_late(spec.target, limit_s),)
         findings = in_place(findings, self.world.environment) if self._scans else findings
         await self.journey.record(FindingsReported(findings, _ms(began)))
         await self.show(final=True)
@@ -352,7 +352,8 @@ class _Passage:
             call_id = call.id if call.id and call.id not in self.run.calls and call.id not in calls else ""
             call_id = call_id or f"call-{step}-{index}"
             calls[call_id] = ToolCall(call_id, call.tool, redact.text(call.arguments).text)
-        return replace(answer, text=redact.text(answer.text).text, calls=tuple(calls.values()))
+        found = answer.diagnosis and withheld(answer.diagnosis, lambda text: redact.text(text).text)
+        return replace(answer, text=redact.text(answer.text).text, calls=tuple(calls.values()), diagnosis=found)
 
     async def _finish(self, outcome: RunOutcome, reason: str) -> None:
         now, run = self.world.clock(), self.run

@@ -43,7 +43,7 @@ def _approval_words(approval: Approval) -> str:
         case ApprovalState.DENIED:
             return f"Denied by {denied or approval.closed_by}{reason}."
         case ApprovalState.EXPIRED:
-            return "Expired: nobody decided in time, so nothing was done."
+            return f"Expired{reason}. Nothing was done."
         case _:
             return f"{approval.state.value.capitalize()}{reason}. Nothing was done."
 

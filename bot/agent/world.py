@@ -40,6 +40,7 @@ class World:
     paused: Callable[[], str]
     clock: Callable[[], datetime]
     model_seconds: float = 90.0
+    analysis_seconds: float = 20.0
     scan_seconds: float = 120.0
     aside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
     checker: Checker | None = None

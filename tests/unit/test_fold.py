@@ -97,6 +97,13 @@ def test_a_run_waits_for_people_exactly_while_a_request_is_pending() -> None:
         assert run_of(*asked, ApprovalClosed("a1", state, "why")).status is RunStatus.RUNNING
 
 
+def test_a_run_that_has_finished_stays_so_whatever_comes_after() -> None:
+    ended = RunFinished(RunOutcome.FAILED, "an unexpected error")
+    late = (VoteCast("a1", APPROVE, ApprovalState.APPROVED), STARTED)
+    for length in range(3):
+        assert run_of(PLANNED, ApprovalRequested(REQUEST), ended, *late[:length]).status is RunStatus.FINISHED
+
+
 def test_an_execution_consumes_its_approval_and_carries_what_became_of_it() -> None:
     begun = (PLANNED, ApprovalRequested(REQUEST), VoteCast("a1", APPROVE, ApprovalState.APPROVED), STARTED)
     run = run_of(*begun, ExecutionProbed("x1", None, "?"), ExecutionFinished("x1", ExecutionOutcome.UNKNOWN, "lost"))

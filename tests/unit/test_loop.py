@@ -27,6 +27,7 @@ from domain.decisions import (
     Outcome,
     Verdict,
 )
+from domain.diagnosis import Claim, Confidence, Diagnosis, Evidence, Hypothesis
 from domain.errors import ArgumentsRefused, ModelError
 from domain.events import (
     DecisionMade,
@@ -34,6 +35,7 @@ from domain.events import (
     ModelAsked,
     ModelFailed,
     RunFinished,
+    RunStarted,
     StepPlanned,
     ToolCallFinished,
     ToolCallRefused,
@@ -52,6 +54,7 @@ from tests.unit.journeys import (
     forever,
     place,
     policy_of,
+    spec_of,
 )
 
 NOW = datetime(2026, 3, 10, tzinfo=UTC)
@@ -274,6 +277,30 @@ async def test_results_are_redacted_before_the_journal_and_the_model(tmp_path: P
         [finished] = await spot.events(ToolCallFinished)
         assert finished.result.redactions == 1
     assert SECRET.encode() not in (tmp_path / "journal.db").read_bytes()
+
+
+async def test_what_a_model_concludes_is_redacted_in_every_part(tmp_path: Path) -> None:
+    found = Diagnosis(
+        f"It is {SECRET}.", f"Because of {SECRET}.", Confidence.LIKELY, "script",
+        (Evidence("E1", SECRET, SECRET),), (Hypothesis(SECRET, SECRET),), (f"Try {SECRET}.",), SECRET,
+        (Claim(SECRET, (), (SECRET,)),),
+    )  # fmt: skip
+    async with place(tmp_path, Answer("done", diagnosis=found)) as spot:
+        run = await spot.advance()
+        assert run.diagnosis is not None
+        assert all(SECRET not in str(envelope.event) for envelope in await spot.journal.since(0))
+
+
+async def test_a_look_that_ran_out_of_time_is_none_that_found_nothing(tmp_path: Path) -> None:
+    async with place(tmp_path, concluded()) as spot:
+        spot.plant.reading = forever
+        target = Target("kubernetes", "production", "shop", "Deployment", "checkout")
+        look = replace(spot.plant.tools()["look"], name="kubernetes_get")
+        spot.world = replace(spot.world, tools={"kubernetes_get": look}, analysis_seconds=0.05)
+        await spot.record(RunStarted(spec_of("run-2", target=target)), run_id="run-2")
+        spot.run_id = "run-2"
+        run = await spot.advance()
+        assert [found.code for found in run.findings or ()] == ["read.failed"]
 
 
 # --- the end of a run -------------------------------------------------------------------------------------------------

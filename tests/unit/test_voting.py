@@ -289,6 +289,22 @@ async def test_an_undo_is_asked_for_once(tmp_path: Path) -> None:
         assert len(await spot.events(RunStarted)) == 2
 
 
+async def test_an_undo_that_nobody_took_may_be_asked_for_again(tmp_path: Path) -> None:
+    async with place(tmp_path, calling(TURN_A), concluded()) as spot:
+        done = await executed(spot)
+        for number in (1, 2):
+            spot.run_id = await undo.propose_undo(spot.world, done.request.id, "U2", Mode.PROPOSE)
+            await spot.advance()
+            if number == 1:
+                await spot.vote(Verdict.DENY, user="U1", reason="not yet")
+                await spot.advance()
+        await spot.vote(user="U1")
+        await spot.advance()
+        assert spot.plant.executed == [("a", 1), ("a", 0)]
+        with pytest.raises(BadInput, match="asked for already"):
+            await undo.propose_undo(spot.world, done.request.id, "U1", Mode.PROPOSE)
+
+
 async def test_what_was_never_executed_has_no_undo(tmp_path: Path) -> None:
     async with place(tmp_path, calling(TURN_A)) as spot:
         approval = await asked(spot)
