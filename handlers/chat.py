@@ -235,7 +235,7 @@ class SlackChat:
             known = await self._journal.message(key)
             if known and content_hash(known) == content_hash(settled):
                 return
-            # once it stands somewhere it is edited there, also where that is the fallback channel
+            # once it stands somewhere it is edited there
             channel = known.channel if known and known.ts else channel
             wanted = MessageWanted(
                 key=key,

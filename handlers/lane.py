@@ -15,13 +15,19 @@ class Pace:
     workspace_s: float = 0.1
     backoff_s: float = 0.5
     cap_s: float = 60.0
+    probe_s: float = 60.0  # between two looks whether Slack knows this app again
+
+    def after(self, failures: int) -> float:
+        """How long to wait after so many failures in a row."""
+        return min(self.cap_s, self.backoff_s * 2.0 ** min(failures - 1, 10))
 
 
 @dataclass
 class Item:
     """A message that Slack may not have in its newest revision. `unsure`: an attempt of unknown outcome was made.
 
-    `home` is the channel it was meant for, where it goes to another one instead.
+    `failures` in a row, the last for the reason `trouble`; `refusals` are those that were about this message alone.
+    `unthreaded`: its thread takes no replies, so it goes to the channel itself.
     """
 
     key: str
@@ -30,7 +36,15 @@ class Item:
     not_before: float = 0.0
     unsure: bool = False
     waits_for: str = ""
-    home: str = ""
+    failures: int = 0
+    refusals: int = 0
+    trouble: str = ""
+    unthreaded: bool = False
+
+    def back_off(self, pace: Pace, trouble: str) -> None:
+        """This message waits, longer after each failure; the others go on."""
+        self.failures, self.trouble = self.failures + 1, trouble
+        self.not_before = now() + pace.after(self.failures)
 
 
 @dataclass
@@ -96,7 +110,7 @@ class Lane:
     def back_off(self, pace: Pace) -> None:
         """Wait longer after each failure."""
         self.failures += 1
-        self.pause(min(pace.cap_s, pace.backoff_s * 2 ** min(self.failures - 1, 10)))
+        self.pause(pace.after(self.failures))
 
     def revive(self) -> None:
         """The channel can be written to again."""

@@ -52,8 +52,8 @@ def _closing(services: Services, reason: str) -> Any:
 
 def _ending(services: Services, reason: str) -> Any:
     async def on_over(event: dict[str, Any]) -> None:
-        revoked = (event.get("tokens") or {}).get("bot")
-        if reason == "account_inactive" or revoked is None or services.identity.bot_user_id in revoked:
+        revoked = (event.get("tokens") or {}).get("bot") or ()  # without bots it names users' tokens: none is ours
+        if reason == "account_inactive" or services.identity.bot_user_id in revoked:
             services.sender.stop(reason)
 
     return on_over

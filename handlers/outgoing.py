@@ -10,8 +10,8 @@ from slack_sdk.web.async_client import AsyncWebClient
 from domain.ports import Message
 from handlers.blocks import degrade
 from handlers.chat import plain_text
-from handlers.kit import Block, context, room, safe
-from handlers.slack_errors import FAILURES, Trouble, understand
+from handlers.kit import Block
+from handlers.slack_errors import FAILURES, Trouble, log, understand
 from handlers.standing import EVENT_TYPE, Place, Sent, standing
 from handlers.stream import Streams
 
@@ -39,7 +39,14 @@ class Outgoing:
 
     async def _earliest(self, row: Message, place: Place) -> Sent | None:
         """This message as it stands in Slack already; where two services said it, the earliest, and no other stays."""
-        found = await standing(self._client, self._workspace, row, place)
+        try:
+            found = await standing(self._client, self._workspace, row, place)
+        except SlackApiError as error:
+            if understand(error).trouble is not Trouble.SCOPE:
+                raise
+            # said twice is better than never said
+            log.warning("%s may stand in %s already: its history may not be read", row.key, place.channel)
+            return None
         for later in found[1:] if row.shared_since else ():
             try:
                 await self._client.chat_delete(channel=later.channel, ts=later.ts)
@@ -47,6 +54,14 @@ class Outgoing:
                 if understand(error).trouble is not Trouble.GONE:
                     raise
         return found[0] if found else None
+
+    async def known(self) -> bool:
+        """Whether Slack knows this app now."""
+        try:
+            await self._client.auth_test()
+        except FAILURES:
+            return False
+        return True
 
     async def picture(self, name: str, alt_text: str, content: bytes) -> str:
         """Slack's id of a picture that stands in no channel: it is shown by the messages that name it."""
@@ -96,7 +111,7 @@ class Outgoing:
     async def _simplifying(self, row: Message, place: Place, call: Any, **more: Any) -> Any:
         """The call with the row's blocks; where Slack refuses them, with simpler ones, then with words alone."""
         last: SlackApiError | None = None
-        for blocks, attachments in _shapes(row, place):
+        for blocks, attachments in _shapes(row):
             try:
                 return await call(
                     channel=place.channel,
@@ -119,10 +134,7 @@ class Outgoing:
         return {"event_type": EVENT_TYPE, "event_payload": payload}
 
 
-def _shapes(row: Message, place: Place) -> list[tuple[list[Block], list[Block]]]:
+def _shapes(row: Message) -> list[tuple[list[Block], list[Block]]]:
     """The same words, from rich to plain."""
     blocks, attachments = list(row.blocks), list(row.attachments)
-    if place.instead_of:
-        note = f"Meant for {room(place.instead_of)}, which takes no messages ({safe(place.reason, 60)})"
-        blocks = [context(note), *blocks][:50]
     return [(blocks, attachments), (degrade(blocks), attachments), (plain_text(row.text), [])]

@@ -23,22 +23,24 @@ from handlers.standing import Place
 
 log = logging.getLogger("agent.slack.sender")
 _LONGEST_WAIT_S = 30.0  # between two looks whether Slack has processed a picture
+_TRIES = 8  # of a message that Slack, or a fault of ours, refuses time and again; then it is given up
+_STUCK = 3  # failures in a row, and a message is reported
+_REMEMBERED_S = 3600.0  # how long a message that was given up is reported
 
 
 class Sender:
-    """The lanes. `ops_channel` takes what a dead channel cannot; `problems()` says what stands still, for /readyz."""
+    """The lanes. `problems()` says what stands still, for /readyz."""
 
-    def __init__(
-        self, journal: Journal, client: AsyncWebClient, *, pace: Pace | None = None, ops_channel: str = ""
-    ) -> None:
+    def __init__(self, journal: Journal, client: AsyncWebClient, *, pace: Pace | None = None) -> None:
         self._journal = journal
         self._out = Outgoing(client, journal.workspace)
         self._pace = pace or Pace()
-        self._ops = ops_channel
         self._lanes: dict[str, Lane] = {}
         self._order = 0
         self._next_call = 0.0
         self._token_problem = ""
+        self._probe: asyncio.Task[None] | None = None
+        self._given_up: dict[str, tuple[float, str]] = {}
         self._idle = asyncio.Event()
         self._idle.set()
         self._closed = False
@@ -52,7 +54,7 @@ class Sender:
     async def close(self) -> None:
         """Stop the lanes; what is unsent stays in the outbox."""
         self._closed = True
-        tasks = [lane.task for lane in self._lanes.values() if lane.task]
+        tasks = [task for task in (self._probe, *(lane.task for lane in self._lanes.values())) if task]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -90,12 +92,18 @@ class Sender:
 
     def problems(self) -> tuple[str, ...]:
         """Why messages stand still, one sentence each; empty when all is well."""
-        dead = [
-            f"Slack channel {lane.channel} takes no messages ({lane.dead}); {len(lane.items)} waiting"
-            for lane in self._lanes.values()
-            if lane.dead
-        ]
-        return tuple(([f"Slack refuses this app ({self._token_problem})"] if self._token_problem else []) + dead)
+        found = [f"Slack refuses this app ({self._token_problem})"] if self._token_problem else []
+        for lane in self._lanes.values():
+            stuck = [item for item in lane.items.values() if item.failures >= _STUCK]
+            if lane.dead:
+                found.append(f"Slack channel {lane.channel} takes no messages ({lane.dead}); {len(lane.items)} waiting")
+            elif stuck:
+                found.append(
+                    f"Slack channel {lane.channel} does not take {stuck[0].key} ({stuck[0].trouble}); "
+                    f"{len(stuck)} tried again"
+                )
+        given_up = [(key, code) for key, (at, code) in self._given_up.items() if now() - at < _REMEMBERED_S]
+        return (*found, *(f"Slack never took {key} ({code}); it was given up" for key, code in given_up[:10]))
 
     def revive(self, channel: str = "") -> None:
         """Try again: the channel (without a name: every one) can be written to again."""
@@ -106,20 +114,21 @@ class Sender:
                 lane.revive()
 
     def stop(self, reason: str) -> None:
-        """Slack does not know this app any more: no lane moves until `revive`."""
+        """Slack does not know this app any more: no lane moves until it does again."""
         self._token_problem = reason
+        if self._probe is None or self._probe.done():
+            self._probe = asyncio.create_task(self._until_known(), name="slack-probe")
         self._settle_idle()
 
+    async def _until_known(self) -> None:
+        while self._token_problem:
+            await asyncio.sleep(self._pace.probe_s)
+            if await self._out.known():
+                self.revive()
+
     def route_dead(self, channel: str, reason: str) -> None:
-        """The channel is closed to us: what waits goes to the ops channel, or stays until it opens again."""
-        lane = self._lane(channel)
-        if lane.dead == reason:
-            return
-        lane.dead = reason
-        if self._ops and self._ops != channel:
-            for item in list(lane.items.values()):
-                self._put(self._ops, item.key, item.priority, unsure=item.unsure, home=channel)
-            lane.items.clear()
+        """The channel is closed to us: what waits stays until it opens again."""
+        self._lane(channel).dead = reason
         self._settle_idle()
 
     async def delivered(self, key: str, within_s: float) -> Message | None:
@@ -143,15 +152,13 @@ class Sender:
 
     # --- lanes --------------------------------------------------------------------------------------------------------
 
-    def _put(self, channel: str, key: str, priority: int, *, unsure: bool = False, home: str = "") -> None:
+    def _put(self, channel: str, key: str, priority: int, *, unsure: bool = False) -> None:
         if self._closed:
             return
         lane = self._lane(channel)
-        if lane.dead and self._ops and self._ops != channel:
-            home, lane = channel, self._lane(self._ops)
         self._order += 1
         edit_gap = self._pace.edit_s if priority >= PROGRESS else 0.0
-        lane.put(Item(key, priority, self._order, unsure=unsure, home=home), edit_gap)
+        lane.put(Item(key, priority, self._order, unsure=unsure), edit_gap)
         self._idle.clear()
 
     def _lane(self, channel: str) -> Lane:
@@ -171,11 +178,16 @@ class Sender:
             lane.busy = True
             try:
                 await self._deliver(lane, item)
-            except Exception as error:  # the Slack boundary: a lane outlives a full disk, and a bug
-                # the message stays in the outbox, and may stand in Slack already
-                log.warning("the outbox waits: %s", error, exc_info=not isinstance(error, AgentError))
+            except AgentError as error:
+                # the journal, for every message alike; this one stays in the outbox, and may stand in Slack already
+                log.warning("the outbox waits: %s", error)
                 item.unsure = True
                 lane.back_off(self._pace)
+            except Exception as error:  # the Slack boundary: a lane outlives a bug, which is about this message alone
+                log.warning("%s waits", item.key, exc_info=error)
+                item.unsure = True
+                item.refusals += 1
+                item.back_off(self._pace, type(error).__name__)
             finally:
                 lane.busy = False
 
@@ -189,10 +201,13 @@ class Sender:
         if row is None or row.failed or row.sent_revision >= row.revision:
             lane.done(item)
             return
+        if item.refusals >= _TRIES:
+            await self._give_up(lane, item, row, item.trouble)
+            return
         place = await self._place(lane, item, row)
         if place is None:
             item.waits_for = row.thread_key
-            self._put(lane.channel, row.thread_key, 0, home=item.home)
+            self._put(lane.channel, row.thread_key, 0)
             return
         await self._workspace_turn()
         try:
@@ -203,7 +218,8 @@ class Sender:
         finally:
             lane.not_before = max(lane.not_before, now() + self._pace.spacing_s)
         await self._journal.append(Draft(MessageSent(row.key, sent.revision, sent.channel, sent.ts), SYSTEM))
-        lane.failures = 0
+        lane.failures = item.failures = item.refusals = 0
+        self._given_up.pop(item.key, None)
         lane.sent(item)
         if item.key in self._arrivals:
             self._arrivals[item.key].set()
@@ -216,24 +232,24 @@ class Sender:
 
     async def _place(self, lane: Lane, item: Item, row: Message) -> Place | None:
         """Where it goes; None while the thread's first message has still to be posted."""
-        dead = self._lanes[item.home].dead if item.home in self._lanes else ""
-        instead = {"instead_of": item.home, "reason": dead} if item.home and dead else {}
+        if item.unthreaded:
+            return Place(lane.channel)
         root = await self._journal.message(row.thread_key) if row.thread_key else None
         if root is None or root.failed:
-            return Place(lane.channel, "" if instead else row.thread_ts, **instead)
+            return Place(lane.channel, row.thread_ts)
         if not root.ts:
             return None
-        return Place(lane.channel, root.ts if root.channel == lane.channel else "", **instead)
+        return Place(lane.channel, root.ts if root.channel == lane.channel else "")
 
     async def _failed(self, lane: Lane, item: Item, row: Message, refusal: Refusal) -> None:
         trouble = refusal.trouble
-        final = trouble in (Trouble.REFUSED, Trouble.BLOCKS)
-        await self._journal.append(Draft(MessageFailed(row.key, row.revision, refusal.code, final), SYSTEM))
+        if trouble is Trouble.BLOCKS:  # in words alone as well
+            await self._give_up(lane, item, row, refusal.code)
+            return
+        await self._journal.append(Draft(MessageFailed(row.key, row.revision, refusal.code, final=False), SYSTEM))
         if trouble is not Trouble.PICTURE:
             log.warning("Slack did not take %s: %s", row.key, refusal.code)
-        if final:
-            lane.done(item)
-        elif trouble is Trouble.PICTURE:
+        if trouble is Trouble.PICTURE:
             item.not_before = now() + min(_LONGEST_WAIT_S, self._pace.backoff_s * 2**row.attempts)
         elif trouble is Trouble.BUSY:
             lane.pause(min(refusal.retry_after, self._pace.cap_s))
@@ -241,16 +257,30 @@ class Sender:
             self.route_dead(lane.channel, refusal.code)
         elif trouble is Trouble.TOKEN:
             self.stop(refusal.code)
-        elif trouble is Trouble.THREAD_GONE and row.thread_key:
-            await self._root_again(lane, row)
-        else:
+        elif trouble is Trouble.UNSURE:
             item.unsure = True
-            lane.back_off(self._pace)
+            item.back_off(self._pace, refusal.code)
+            if item.failures <= _STUCK:  # it may be Slack altogether: what came later does not overtake at once
+                lane.back_off(self._pace)
+        else:
+            item.refusals += 1
+            item.back_off(self._pace, refusal.code)
+            if trouble is Trouble.THREAD_GONE:
+                await self._another_place(lane, item, row)
 
-    async def _root_again(self, lane: Lane, row: Message) -> None:
-        """The thread's first message was deleted: say it again, so that this one has a place."""
-        root = await self._journal.message(row.thread_key)
-        if root is None:
+    async def _give_up(self, lane: Lane, item: Item, row: Message, code: str) -> None:
+        """Never again, unless there is a newer revision."""
+        await self._journal.append(Draft(MessageFailed(row.key, row.revision, code, final=True), SYSTEM))
+        log.warning("Slack never took %s: %s", row.key, code)
+        self._given_up = {key: kept for key, kept in self._given_up.items() if now() - kept[0] < _REMEMBERED_S}
+        self._given_up[row.key] = (now(), code)
+        lane.done(item)
+
+    async def _another_place(self, lane: Lane, item: Item, row: Message) -> None:
+        """The thread takes no reply. Where its first message is ours it is said again, once; else the channel is the place."""
+        root = await self._journal.message(row.thread_key) if row.thread_key else None
+        if root is None or root.failed or item.refusals > 1:
+            item.unthreaded = True
             return
         sent = await self._out.send(root, Place(lane.channel), unsure=False)
         await self._journal.append(Draft(MessageSent(root.key, sent.revision, sent.channel, sent.ts), SYSTEM))

@@ -28,7 +28,8 @@ class Trouble(Enum):
     STREAMING = "the message is still a stream: stop that first"
     ROUTE = "this channel cannot be written to"
     TOKEN = "Slack does not know this app any more"  # noqa: S105
-    REFUSED = "never send this again"
+    SCOPE = "this app may not make this call; it may make others"
+    UNKNOWN = "nobody here knows the word: try a few times more, then never again"
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ _CODES = {
         "token_expired",
         "invalid_auth",
         "not_authed",
-        "missing_scope",
     },
+    Trouble.SCOPE: {"missing_scope", "not_allowed_token_type"},
 }
 _TROUBLES = {code: trouble for trouble, codes in _CODES.items() for code in codes}
 
@@ -84,7 +85,7 @@ def understand(error: Exception) -> Refusal:
         return Refusal(Trouble.UNSURE, f"HTTP {status}")
     if code == "invalid_blocks" and "slack file" in str(error.response.get("errors")):
         return Refusal(Trouble.PICTURE, code)
-    return Refusal(_TROUBLES.get(code, Trouble.REFUSED), code)
+    return Refusal(_TROUBLES.get(code, Trouble.UNKNOWN), code)
 
 
 def code_of(error: Exception) -> str:

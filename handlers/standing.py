@@ -17,12 +17,10 @@ _MARGIN_S = 600.0  # Slack's clock and ours may differ
 
 @dataclass(frozen=True)
 class Place:
-    """Where a message goes. `instead_of` is the channel that it was meant for, where that one is closed to us."""
+    """Where a message goes."""
 
     channel: str
     thread_ts: str = ""
-    instead_of: str = ""
-    reason: str = ""
 
 
 @dataclass(frozen=True)

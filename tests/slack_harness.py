@@ -88,7 +88,7 @@ class Bot:
 
 @asynccontextmanager
 async def running(
-    path: Path, w: Workspace | None = None, *, ops: str = "", bots: bool = False, pace: Pace = FAST
+    path: Path, w: Workspace | None = None, *, bots: bool = False, pace: Pace = FAST
 ) -> AsyncIterator[Bot]:
     """The app, connected to a workspace of its own or to the one given."""
     async with AsyncExitStack() as stack:
@@ -96,7 +96,7 @@ async def running(
         journal = await stack.enter_async_context(open_journal(path / "journal.db", w.team_id))
         http = await stack.enter_async_context(session())
         made = partial(of_reference, path / "journal.db", w.team_id, path / "signing.key", lambda: datetime.now(UTC))
-        bot = await _assemble(w, journal, http, ops, bots, pace, made)
+        bot = await _assemble(w, journal, http, bots, pace, made)
         await bot.sender.start()
         await bot.socket.start()
         await bot.socket.caught_up()
@@ -108,10 +108,10 @@ async def running(
 
 
 async def _assemble(
-    w: Workspace, journal: SqliteJournal, http: ClientSession, ops: str, bots: bool, pace: Pace, made: EvidenceOf
+    w: Workspace, journal: SqliteJournal, http: ClientSession, bots: bool, pace: Pace, made: EvidenceOf
 ) -> Bot:
     connection = await connect(w.bot_token, w.api_url, http)
-    sender = Sender(journal, connection.posting, pace=pace, ops_channel=w.channel(ops) if ops else "")
+    sender = Sender(journal, connection.posting, pace=pace)
     chat = SlackChat(journal, sender, w.channel("incidents"), redact, home=connection.identity.url)
     directory = SlackDirectory(connection.reading, w.team_id)
     allowed = {w.channel("alerts"): ["B07ALERTMG1"]} if bots else {}

@@ -25,7 +25,7 @@ BROAD_EXCEPTS = {
     "handlers/intake.py:on_alerts": "a webhook gets an answer, the log the traceback",
     "handlers/commands.py:_answer": "a person gets a sentence, the log the traceback",
     "handlers/services.py:_guarded": "a person gets a sentence, the log the traceback",
-    "handlers/sender.py:_run": "a channel's lane outlives a full disk, and a bug",
+    "handlers/sender.py:_run": "a channel's lane outlives a bug",
     # the run loop
     "bot/otel.py:export": "a trace is a view of the record, and must not disturb what is recorded",
     "bot/plane.py:_advance": "one run's surprise must not stop the others",

@@ -11,6 +11,7 @@ import pytest
 
 from bot.local.workspace import Workspace
 from domain.decisions import Approval, ApprovalState
+from domain.events import Draft, MessageWanted
 from domain.runs import Origin, Run, RunSpec, RunStatus
 from handlers import kit
 from handlers.kit import Body
@@ -190,15 +191,96 @@ async def test_blocks_that_slack_refuses_are_said_more_simply(tmp_path: Path) ->
         assert [block["type"] for block in bot.in_channel()[-1]["blocks"]] == ["section"]
 
 
-async def test_what_slack_refuses_for_good_is_given_up_and_said(tmp_path: Path) -> None:
+async def test_a_refusal_of_an_unknown_kind_is_tried_again(tmp_path: Path) -> None:
     async with running(tmp_path) as bot:
-        bot.w.faults.fail("chat.postMessage", times=1, kind="some_new_refusal")
+        bot.w.faults.fail("chat.postMessage", times=2, kind="some_new_refusal")
+        await say(bot, "k", "at last")
+        await bot.sender.idle()
+        assert said(bot, "at last") == 1
+        assert bot.sender.problems() == ()
+
+
+async def test_what_slack_refuses_time_and_again_is_reported_and_then_given_up(tmp_path: Path) -> None:
+    async with running(tmp_path) as bot:
+        bot.w.faults.fail("chat.postMessage", times=8, kind="some_new_refusal")
         await say(bot, "k", "lost")
+        await bot.w.until(lambda: "does not take k (some_new_refusal)" in "".join(bot.sender.problems()))
         await bot.sender.idle()
         row = await bot.journal.message("k")
         assert row
         assert row.failed == "some_new_refusal"
-        assert len(calls(bot, "chat.postMessage")) == 1
+        assert bot.sender.problems() == ("Slack never took k (some_new_refusal); it was given up",)
+        await say(bot, "k", "said anew")
+        await bot.sender.idle()
+        assert said(bot, "said anew") == 1
+        assert bot.sender.problems() == ()
+
+
+@pytest.mark.parametrize("code", ["some_new_refusal", "missing_scope", "500"])
+async def test_a_message_that_slack_does_not_take_holds_up_no_other(tmp_path: Path, code: str) -> None:
+    async with running(tmp_path, pace=Pace(0, 0, 0, 0.02, 600.0)) as bot:
+        bot.w.faults.fail("chat.postMessage", times=4, kind=code)
+        await say(bot, "stuck", "stuck", priority=1)
+        await bot.w.until(lambda: bot.sender.problems())
+        await bot.w.until(lambda: len(calls(bot, "chat.postMessage")) == 4)
+        await say(bot, "next", "next")
+        await bot.w.until(lambda: said(bot, "next"))
+
+
+async def test_a_fault_of_ours_in_one_message_holds_up_no_other_and_is_given_up(tmp_path: Path) -> None:
+    async with running(tmp_path) as bot:
+        plan = {"type": "plan", "tasks": []}  # a plan without a title
+        broken = MessageWanted("stuck", 1, bot.w.channel("incidents"), "", "x", (plan,), 1)
+        await bot.journal.append(Draft(broken))
+        bot.sender.watched_by("stuck", "U1")
+        bot.sender.wake("stuck", broken.channel, 1)
+        await say(bot, "next", "next")
+        await bot.w.until(lambda: said(bot, "next"))
+        await bot.sender.idle()
+
+
+@pytest.mark.parametrize("code", ["thread_not_found", "cannot_reply_to_message"])
+async def test_a_reply_whose_thread_takes_none_goes_to_the_channel(tmp_path: Path, code: str) -> None:
+    async with running(tmp_path) as bot:
+        ts = await bot.w.say("mara", "incidents", "what is wrong with checkout?")
+        await bot.open_incident(channel=bot.w.channel("incidents"), thread_ts=ts)
+        bot.w.faults.fail("chat.postMessage", times=1, kind=code)
+        await bot.chat.notice("i1", "n", "an answer")
+        await bot.sender.idle()
+        (reply,) = bot.in_channel()
+        assert "thread_ts" not in reply
+        assert bot.sender.problems() == ()
+
+
+async def test_a_thread_that_is_gone_when_it_is_looked_through_takes_no_reply_either(tmp_path: Path) -> None:
+    async with running(tmp_path) as bot:
+        ts = await bot.w.say("mara", "incidents", "what is wrong with checkout?")
+        await bot.open_incident(channel=bot.w.channel("incidents"), thread_ts=ts)
+        bot.w.faults.fail("chat.postMessage", times=1, kind="500")
+        bot.w.faults.fail("conversations.replies", times=1, kind="thread_not_found")
+        await bot.chat.notice("i1", "n", "an answer")
+        await bot.sender.idle()
+        assert said(bot, "an answer") == 1
+
+
+async def test_a_message_in_doubt_is_said_where_the_history_may_not_be_read(tmp_path: Path) -> None:
+    async with running(tmp_path) as bot:
+        bot.w.faults.fail("chat.postMessage", times=1, kind="500")
+        bot.w.faults.fail("conversations.history", times=1, kind="missing_scope")
+        await say(bot, "k", "in a private channel")
+        await bot.sender.idle()
+        assert said(bot, "in a private channel") == 1
+        assert bot.sender.problems() == ()
+
+
+async def test_lanes_that_a_bad_token_stopped_go_on_when_slack_knows_the_app_again(tmp_path: Path) -> None:
+    async with running(tmp_path, pace=replace(FAST, probe_s=0.02)) as bot:
+        bot.w.faults.fail("auth.test", times=1, kind="invalid_auth")
+        bot.w.faults.fail("chat.postMessage", times=1, kind="invalid_auth")
+        await say(bot, "k", "kept")
+        await bot.w.until(lambda: said(bot, "kept"))
+        assert bot.sender.problems() == ()
+        assert len(calls(bot, "auth.test")) == 3
 
 
 async def test_an_outage_is_waited_out_with_growing_patience(tmp_path: Path) -> None:

@@ -115,20 +115,6 @@ async def test_10_a_refused_channel_is_tried_once_even_where_no_event_told_of_it
         assert [call.method for call in bot.w.calls].count("chat.postMessage") == 1
 
 
-@pytest.mark.parametrize("misfortune", ["archive", "kick_bot"])
-async def test_10_messages_go_to_the_ops_channel_and_say_where_from(tmp_path: Path, misfortune: str) -> None:
-    async with running(tmp_path, ops="ops-audit") as bot:
-        await bot.open_incident()
-        getattr(bot.w, misfortune)("incidents")
-        await bot.card()
-        (card,) = bot.in_channel("ops-audit")
-        assert f"Meant for <#{bot.w.channel('incidents')}>" in str(card)
-        await bot.w.click("jonas", "ops-audit", card["ts"], "approval.approve")
-        await bot.settled()
-        assert await state_of(bot) is ApprovalState.APPROVED
-        assert "Approved" in str(bot.in_channel("ops-audit")[0]), "the card there is the card"
-
-
 async def test_10_a_revoked_token_stops_the_lanes_and_loses_nothing(tmp_path: Path) -> None:
     async with running(tmp_path) as bot:
         await bot.open_incident()
@@ -140,6 +126,16 @@ async def test_10_a_revoked_token_stops_the_lanes_and_loses_nothing(tmp_path: Pa
         await bot.chat.notice("i1", "n2", "kept too")
         assert len(bot.w.calls) == calls
         assert len(await bot.journal.unsent()) == 2
+
+
+async def test_10_the_end_of_a_users_token_stops_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path) as bot:
+        bot.w._core.events.emit({"type": "tokens_revoked", "tokens": {"oauth": [bot.w.user("mara")]}})
+        await bot.w.say("mara", "incidents", f"<@{bot.w.bot_user_id}> are you there?")
+        await bot.w.until(lambda: bot.plane.questions)
+        await bot.open_incident()
+        assert bot.sender.problems() == ()
+        assert len(bot.in_channel()) == 1
 
 
 # 13. who approves -----------------------------------------------------------------------------------------------------
