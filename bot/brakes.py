@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bot.agent.world import World, log
-from domain.actions import Action, Effect, Mode
+from domain.actions import Action, Effect
 from domain.brakes import Brakes
-from domain.decisions import SYSTEM, Actor
+from domain.decisions import SYSTEM, Actor, Execution
 from domain.errors import BadInput, ChatError, Conflict, NotAllowed
 from domain.events import AutonomyDemoted, AutonomyRestored, BreakerOpened, BreakerReset, Draft
 from domain.runs import Run
@@ -22,20 +22,14 @@ class Against:
     acted: int
 
 
-async def against(world: World, run: Run, action: Action) -> Against:
-    """Read right before a decision; nothing stands against a read."""
+async def against(world: World, run: Run, action: Action, intent: Execution | None = None) -> Against:
+    """Read right before a decision; nothing stands against a read. `intent`: the action's own, which does not count."""
     if action.effect is Effect.READ:
         return Against(Brakes(), 0)
-    since = rules.since(world.clock())
-    acted = await world.journal.acted(rules.problems(run, action), since)
+    now = world.clock()
+    since, problems = rules.since(now), rules.problems(run, action)
+    acted = await world.journal.acted(problems, since) - (bool(problems) and rules.counts(intent, now))
     return Against(await world.journal.brakes(since), acted)
-
-
-async def only_looks(world: World, tool: str) -> bool:
-    """Whether nothing of this tool may be sent right now, not even what was begun before: observe mode, or a breaker."""
-    if world.mode() is Mode.OBSERVE:
-        return True
-    return bool(rules.observing(await world.journal.brakes(rules.since(world.clock())), tool))
 
 
 async def settle(world: World) -> None:

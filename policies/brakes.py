@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from domain.actions import Action, Effect
 from domain.brakes import AGENT_SCOPE, Brakes
-from domain.decisions import Decision, Outcome
+from domain.decisions import Decision, Execution, Outcome
 from domain.runs import Run
 from policies.rules import Policy
 
@@ -138,6 +138,19 @@ def sentences(brakes: Brakes) -> tuple[str, ...]:
         *(f"{opened.reason} {how_to_reset(opened.scope)}" for opened in brakes.breakers),
         *(f"{each.reason} {how_to_restore(each.tool, each.environment)}" for each in brakes.demotions),
     )
+
+
+def counts(intent: Execution | None, now: datetime) -> bool:
+    """Whether an intent is among what was counted within the window."""
+    return intent is not None and intent.started_at >= since(now)
+
+
+def without(counted: Mapping[str, int], intent: Execution | None, now: datetime) -> Mapping[str, int]:
+    """The journal's counts of the window as they were before this intent."""
+    if intent is None or not counts(intent, now):
+        return counted
+    own = {"target": 1, "agent": 1, "touches": intent.action.touches}
+    return {name: number - own.get(name, 0) for name, number in counted.items()}
 
 
 def rates(counted: Mapping[str, int], acted: int) -> dict[str, int]:

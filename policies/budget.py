@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import takewhile
 
-from domain.decisions import Approval
+from domain.decisions import Approval, Execution
 from domain.runs import Run, ToolCall
 
 
@@ -50,10 +50,10 @@ def exhausted(run: Run, now: datetime) -> str:
     return "seconds" if left.seconds == 0 else ""
 
 
-def out_of_actions(run: Run) -> str:
-    """Why this run may change nothing more, empty while it may."""
-    actions = run.spec.budget.actions
-    return f"This run has made its {actions} changes." if len(run.executions) >= actions else ""
+def out_of_actions(run: Run, intent: Execution | None = None) -> str:
+    """Why this run may change nothing more, empty while it may. `intent`: the one that is asked for, of this run already."""
+    actions, made = run.spec.budget.actions, len(run.executions) - (intent is not None)
+    return f"This run has made its {actions} changes." if made >= actions else ""
 
 
 def machine_time(run: Run, now: datetime) -> timedelta:

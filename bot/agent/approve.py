@@ -14,7 +14,7 @@ from bot.agent.world import Journey, World
 from domain.actions import Action, Mode, digest
 from domain.authority import Authority
 from domain.canonical import canonical, digest_of, plain
-from domain.decisions import Approval, ApprovalRequest, ApprovalState, Decision, Outcome, Vote
+from domain.decisions import Approval, ApprovalRequest, ApprovalState, Decision, Execution, Outcome, Vote
 from domain.errors import ChatError, ToolError
 from domain.events import ApprovalClosed, ApprovalRequested, DecisionMade, Event
 from domain.ports import Person, WriteTool
@@ -118,7 +118,8 @@ async def _ask(journey: Journey, calls: Sequence[Call], *, supersedes: str = "",
 async def recheck(journey: Journey, call: Call, tool: WriteTool) -> Blocked | Action:
     """All that an approval rests on, looked at again right before execution.
 
-    Expiry, mode, the target's state, policy on fresh facts, the digest, and that the approvers are still entitled.
+    Expiry, mode, the target's state, policy on fresh facts, the digest, and that the approvers are still entitled. An intent
+    that this call has already is not counted against it.
     """
     approval, world = call.approval, journey.world
     if approval is None:
@@ -132,10 +133,10 @@ async def recheck(journey: Journey, call: Call, tool: WriteTool) -> Blocked | Ac
         action = await observe(request.action, tool)
     except ToolError as error:
         return Blocked(f"{UNREACHABLE}{error}", ApprovalState.CANCELLED)
-    if spent := budget.out_of_actions(journey.run):
+    if spent := budget.out_of_actions(journey.run, call.execution):
         metrics.budget_stops.labels("actions").inc()
         return Blocked(spent.rstrip("."), ApprovalState.CANCELLED)
-    situation, decision = await decide(world, journey.run, action)
+    situation, decision = await decide(world, journey.run, action, call.execution)
     if decision.outcome is Outcome.DENY:
         return Blocked(f"policy now denies it: {decision.reason}", ApprovalState.CANCELLED)
     if decision.observe:
@@ -147,6 +148,20 @@ async def recheck(journey: Journey, call: Call, tool: WriteTool) -> Blocked | Ac
     if shut:
         return Blocked(f"it waits until {' and '.join(shut)} is open")
     return await _entitled(world, approval) or action
+
+
+async def holds_no_more(journey: Journey, call: Call, intent: Execution, tool: WriteTool) -> str:
+    """Why an intent that an earlier process left may not be carried out by now; empty where all that it rested on holds.
+
+    Its approval is spent, so it cannot wait for a window or for Slack: what cannot be said now is a no.
+    """
+    if call.approval is not None:
+        checked = await recheck(journey, call, tool)
+        return checked.reason if isinstance(checked, Blocked) else ""
+    if spent := budget.out_of_actions(journey.run, intent):
+        return spent
+    _, decision = await decide(journey.world, journey.run, intent.action, intent)
+    return "" if decision.outcome is Outcome.ALLOW else f"policy does not allow it any more: {decision.reason}"
 
 
 async def close(journey: Journey, call: Call, blocked: Blocked) -> None:

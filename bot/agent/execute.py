@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 
-from bot.agent.world import Journey
+from bot.agent.world import Journey, log
 from domain.actions import Action, digest
 from domain.canonical import digest_of
 from domain.decisions import Check, Execution, ExecutionOutcome
-from domain.errors import OutcomeUnknown, TargetMoved, ToolError
+from domain.errors import AgentError, OutcomeUnknown, TargetMoved, ToolError
 from domain.events import (
     ExecutionFinished,
     ExecutionProbed,
@@ -50,8 +51,8 @@ async def start(journey: Journey, call: Call, action: Action) -> None:
     )
 
 
-async def run(journey: Journey, execution: Execution, tool: WriteTool) -> None:
-    """Make the call that the recorded intent names, once."""
+async def run(journey: Journey, execution: Execution, tool: WriteTool, *, again: bool = False) -> None:
+    """Make the call that the recorded intent names, once. `again`: an earlier process may have made it as well."""
     began = time.perf_counter()
     try:
         async with asyncio.timeout(EXECUTE_SECONDS):
@@ -61,37 +62,42 @@ async def run(journey: Journey, execution: Execution, tool: WriteTool) -> None:
         await settle(journey, execution, tool, began=began)
         return
     except TargetMoved as error:
-        outcome, detail = await _after_a_refusal(execution, tool, str(error))
+        outcome, detail = await _after_a_refusal(execution, tool, str(error), again=again)
     except ToolError as error:
         outcome, detail = ExecutionOutcome.FAILED, str(error)
+    except AgentError:
+        raise  # of the agent itself, such as a recording that has no answer: nothing that a tool says of its call
+    except Exception:  # noqa: BLE001 – the call may have left, whatever broke: it is looked for and never made again
+        log.exception("a call broke unexpectedly", extra={"run_id": journey.run.id, "execution": execution.id})
+        await settle(journey, execution, tool, began=began)
+        return
     await _finish(journey, execution, outcome, detail, began)
 
 
 async def settle(journey: Journey, execution: Execution, tool: WriteTool, *, began: float) -> None:
     """A call whose answer is lost: look whether it arrived, and say honestly what is known."""
-    arrived = await _arrived(execution, tool)
-    await journey.record(ExecutionProbed(execution.id, arrived, _ARRIVED[arrived]))
-    outcome = {
-        True: ExecutionOutcome.SUCCEEDED,
-        False: ExecutionOutcome.FAILED,
-        None: ExecutionOutcome.UNKNOWN,
-    }[arrived]
-    await _finish(journey, execution, outcome, _ARRIVED[arrived], began)
+    arrived = await _looked_for(journey, execution, tool)
+    await _finish(journey, execution, _OUTCOME[arrived], _ARRIVED[arrived], began)
 
 
-async def recover(journey: Journey, execution: Execution, tool: WriteTool, *, only_look: bool) -> None:
+async def recover(
+    journey: Journey, execution: Execution, tool: WriteTool, refusal: Callable[[], Awaitable[str]]
+) -> None:
     """An intent without an outcome: the service died in between. Probe first; call only if it surely did not arrive.
 
-    The call is safe however often the service dies here: each is probed for, and carries the same key and the condition that
-    the target is as it was approved, so that of two that are under way at most one takes effect. `only_look` calls nothing.
+    Time has passed, so everything that allowed it is looked at once more: `refusal` says why it may not be made by now, empty
+    where it may. The call is safe however often the service dies here: each is probed for, and carries the same key and the
+    condition that the target is as it was approved, so that of two that are under way at most one takes effect.
     """
     began = time.perf_counter()
-    arrived = await _arrived(execution, tool)
-    await journey.record(ExecutionProbed(execution.id, arrived, _ARRIVED[arrived]))
-    if arrived is False and not only_look:
-        await run(journey, execution, tool)
-        return
-    await settle(journey, execution, tool, began=began)
+    arrived = await _looked_for(journey, execution, tool)
+    detail = _ARRIVED[arrived]
+    if arrived is False:
+        if not (reason := await refusal()):
+            await run(journey, execution, tool, again=True)
+            return
+        detail = f"{detail}. It is not made any more: {reason}"
+    await _finish(journey, execution, _OUTCOME[arrived], detail, began)
 
 
 async def verify(journey: Journey, execution: Execution, tool: WriteTool) -> None:
@@ -109,6 +115,14 @@ _ARRIVED = {
     False: "the call did not reach the target; nothing was changed",
     None: "the answer was lost and the target cannot show whether the call took effect",
 }
+_OUTCOME = {True: ExecutionOutcome.SUCCEEDED, False: ExecutionOutcome.FAILED, None: ExecutionOutcome.UNKNOWN}
+
+
+async def _looked_for(journey: Journey, execution: Execution, tool: WriteTool) -> bool | None:
+    """Whether the call took effect, as the target shows it now; recorded."""
+    arrived = await _arrived(execution, tool)
+    await journey.record(ExecutionProbed(execution.id, arrived, _ARRIVED[arrived]))
+    return arrived
 
 
 async def _arrived(execution: Execution, tool: WriteTool) -> bool | None:
@@ -121,10 +135,16 @@ async def _arrived(execution: Execution, tool: WriteTool) -> bool | None:
     return None
 
 
-async def _after_a_refusal(execution: Execution, tool: WriteTool, sentence: str) -> tuple[ExecutionOutcome, str]:
-    """A precondition failed. If that is because our own earlier call took effect, it succeeded."""
-    if await _arrived(execution, tool):
-        return ExecutionOutcome.SUCCEEDED, _ARRIVED[True]
+async def _after_a_refusal(
+    execution: Execution, tool: WriteTool, sentence: str, *, again: bool
+) -> tuple[ExecutionOutcome, str]:
+    """A precondition failed. If that is because our own earlier call took effect, it succeeded.
+
+    A first call that was refused changed nothing. Where there may have been one before it, only the target can tell.
+    """
+    arrived = await _arrived(execution, tool)
+    if arrived or (again and arrived is None):
+        return _OUTCOME[arrived], _ARRIVED[arrived]
     return ExecutionOutcome.FAILED, sentence
 
 

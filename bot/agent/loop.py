@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from enum import IntEnum, auto
+from functools import partial
 from typing import Any, TypeVar
 
 from bot import brakes, metrics
@@ -287,10 +288,11 @@ class _Passage:
         return decision.outcome is Outcome.ALLOW
 
     async def _recover(self, call: Call) -> None:
-        """Where the agent only observes, an intent that did not arrive is not taken up again: it is only looked at."""
+        """An intent that did not arrive is taken up again only while all that it rested on still holds."""
         if call.execution is not None:
-            only_look = await brakes.only_looks(self.world, call.call.tool)
-            await execute.recover(self.journey, call.execution, self._write_tool(call), only_look=only_look)
+            tool = self._write_tool(call)
+            refusal = partial(approve.holds_no_more, self.journey, call, call.execution, tool)
+            await execute.recover(self.journey, call.execution, tool, refusal)
             await approve.show(self.journey, call)
             await brakes.settle(self.world)
 

@@ -14,7 +14,7 @@ from bot.agent.release import release_facts
 from bot.agent.world import Journey, World
 from domain.actions import Action, Effect
 from domain.canonical import canonical, plain
-from domain.decisions import Decision, Outcome
+from domain.decisions import Decision, Execution, Outcome
 from domain.errors import ArgumentsRefused, BadInput, ChatError, ToolError
 from domain.events import DecisionMade, Event, ToolCallFinished, ToolCallRefused
 from domain.ports import Tool, WriteTool
@@ -77,11 +77,18 @@ async def observe(action: Action, tool: WriteTool) -> Action:
     )
 
 
-async def decide(world: World, run: Run, action: Action) -> tuple[Mapping[str, Any], Decision]:
-    """The gate's answer with the whole server-computed input. The mode's and the brakes' floor is on top of policy."""
+async def decide(
+    world: World, run: Run, action: Action, intent: Execution | None = None
+) -> tuple[Mapping[str, Any], Decision]:
+    """The gate's answer with the whole server-computed input. The mode's and the brakes' floor is on top of policy.
+
+    `intent` is where this very action was begun already: it does not count against itself.
+    """
     began, policy, now = time.perf_counter(), world.policy(), world.clock()
-    reading, against = action.effect is Effect.READ, await brakes.against(world, run, action)
-    rates = {} if reading else await world.journal.rates(action.target.key, rules.since(now))
+    reading, against = action.effect is Effect.READ, await brakes.against(world, run, action, intent)
+    rates = (
+        {} if reading else rules.without(await world.journal.rates(action.target.key, rules.since(now)), intent, now)
+    )
     trust = {} if reading else await world.journal.trust(action.tool, action.target.environment)
     situation = gate.situation(
         action=action,

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bot.agent import execute
-from domain.actions import Action
+from domain.actions import Action, Mode
 from domain.decisions import Check, Execution, ExecutionOutcome
 from domain.errors import Conflict, OutcomeUnknown, TargetMoved, ToolError
 from domain.events import ExecutionFinished, ExecutionProbed, ExecutionStarted, VerificationFailed, VerificationPassed
 from domain.ports import Probe
-from domain.runs import RunOutcome
-from tests.unit.journeys import SECRET, Place, calling, concluded, place
+from domain.runs import Budget, RunOutcome
+from tests.unit.journeys import ALLOWING, DENYING, RULES, SECRET, Place, calling, concluded, place, policy_of
 
 TURN_A = ("turn", '{"name":"a","to":1}')
 SUCCEEDED, FAILED, UNKNOWN = ExecutionOutcome.SUCCEEDED, ExecutionOutcome.FAILED, ExecutionOutcome.UNKNOWN
 
 
-def raising(error: Exception) -> Any:
+def raising(error: BaseException) -> Any:
     async def fail(_action: Action) -> None:
         raise error
 
@@ -135,6 +136,21 @@ async def test_a_refusal_is_a_failure_with_its_sentence(tmp_path: Path) -> None:
         assert call.result.text == "Approved by Person U1. Failed, nothing was changed: The cluster forbids it (403)."
 
 
+@pytest.mark.parametrize(
+    ("shows_keys", "outcome"), [(True, SUCCEEDED), (None, UNKNOWN)], ids=["arrived", "nobody can tell"]
+)
+async def test_a_call_that_breaks_unexpectedly_is_looked_for_like_a_lost_answer(
+    tmp_path: Path, shows_keys: bool | None, outcome: ExecutionOutcome, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with place(tmp_path, calling(TURN_A), concluded()) as spot:
+        spot.plant.after, spot.plant.shows_keys = raising(KeyError("status")), shows_keys  # an answer of another shape
+        run = await (await approved(spot)).advance()
+        assert (await outcomes(spot), spot.plant.executed) == ([outcome], [("a", 1)])
+        assert len(await spot.events(ExecutionProbed)) == 1
+        assert run.outcome is RunOutcome.REMEDIATED, "it was looked at afterwards, and holds"
+        assert "a call broke unexpectedly" in caplog.text
+
+
 # --- after a crash ----------------------------------------------------------------------------------------------------
 
 
@@ -175,6 +191,88 @@ async def test_a_second_crash_after_the_probe_probes_again_and_still_executes_on
             await spot.plant.execute(execution.action, execution.key)  # and the service died once more
         await spot.advance()
         assert (spot.plant.executed, await outcomes(spot)) == ([("a", 1)], [SUCCEEDED])
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ("time", "it expired before it was executed"),
+        ("policy", "policy now denies it: Not on a Friday."),
+        ("terms", "the policy changed since the card was shown"),
+        ("rights", "Person U1 may no longer decide on this"),
+        ("Slack", "Slack cannot say who may approve right now"),
+        ("target", "the target changed since the card was shown"),
+        ("mode", "the agent is in observe mode and cannot execute"),
+    ],
+)
+async def test_an_intent_that_never_left_is_not_taken_up_where_its_approval_holds_no_more(
+    tmp_path: Path, change: str, why: str
+) -> None:
+    async with place(tmp_path, calling(TURN_A), concluded()) as spot:
+        await intended(spot)
+        match change:
+            case "time":
+                spot.ahead = timedelta(days=2)
+            case "policy":
+                spot.policy = policy_of(DENYING)
+            case "terms":
+                spot.policy = policy_of(RULES.replace("expires: 30m", "expires: 20m"))
+            case "rights":
+                spot.club.groups["@sre"] = {"U2"}
+            case "Slack":
+                spot.club.silent = True
+            case "target":
+                spot.plant.positions["a"] = 7
+            case _:
+                spot.mode = Mode.OBSERVE
+        await spot.advance()
+        [finished] = await spot.events(ExecutionFinished)
+        assert (spot.plant.executed, finished.outcome) == ([], FAILED)
+        assert finished.detail.startswith(
+            "the call did not reach the target; nothing was changed. It is not made any more:"
+        )
+        assert why in finished.detail
+
+
+async def test_an_intent_counts_neither_against_its_own_budget_nor_against_its_own_rate(tmp_path: Path) -> None:
+    rule = (
+        "  - {id: busy, decision: deny, match: {effects: [write]}, when: 'rate.agent_1h > 0 || rate.touches_1h > 0'}\n"
+    )
+    busy = RULES.replace("  - id: turn\n", f"{rule}  - id: turn\n")
+    async with place(tmp_path, calling(TURN_A), concluded(), policy=busy, budget=Budget(actions=1)) as spot:
+        await intended(spot)
+        assert (await spot.advance()).outcome is RunOutcome.REMEDIATED
+        assert spot.plant.executed == [("a", 1)]
+
+
+@pytest.mark.parametrize("policy", [ALLOWING, RULES, DENYING], ids=["allowed", "asks by now", "denied by now"])
+async def test_an_intent_without_an_approval_is_decided_again(tmp_path: Path, policy: str) -> None:
+    async with place(tmp_path, calling(TURN_A), concluded(), policy=ALLOWING) as spot:
+        spot.mode = Mode.ACT
+        spot.plant.before = raising(KeyboardInterrupt())  # the process ends between the intent and the call
+        with pytest.raises(KeyboardInterrupt):
+            await spot.advance()
+        spot.plant.before, spot.policy = None, policy_of(policy)
+        await spot.advance()
+        [finished] = await spot.events(ExecutionFinished)
+        done = policy is ALLOWING
+        assert (spot.plant.executed, finished.outcome) == (([("a", 1)], SUCCEEDED) if done else ([], FAILED))
+        assert ("policy does not allow it any more" in finished.detail) is not done
+
+
+async def test_a_refusal_after_a_crash_is_unknown_where_the_target_cannot_tell_whose_change_it_was(
+    tmp_path: Path,
+) -> None:
+    async with place(tmp_path, calling(TURN_A), concluded()) as spot:
+        await intended(spot)
+
+        async def overtaken(_action: Action) -> None:
+            spot.plant.shows_keys = None
+            raise TargetMoved("It changed since it was looked at, so nothing was done.")
+
+        spot.plant.before = overtaken  # the earlier process' call lands after the probe, and is overwritten
+        await spot.advance()
+        assert await outcomes(spot) == [UNKNOWN]
 
 
 # --- verification -----------------------------------------------------------------------------------------------------
