@@ -15,9 +15,10 @@ from bot.agent.world import Journey, World
 from domain.actions import Action, Effect
 from domain.canonical import canonical, plain
 from domain.decisions import Decision, Execution, Outcome
+from domain.diagnosis import Proposal
 from domain.errors import ArgumentsRefused, BadInput, ChatError, ToolError
 from domain.events import DecisionMade, Event, ToolCallFinished, ToolCallRefused
-from domain.ports import Tool, WriteTool
+from domain.ports import Tool, Understood, WriteTool
 from domain.runs import Call, Run, ToolCall, ToolResult
 from policies import brakes as rules, budget, gate
 
@@ -39,7 +40,7 @@ async def propose(journey: Journey, call: Call) -> list[Event]:
     if repeated:
         return [_refused(asked, repeated)]
     target = journey.world.placed(understood.target)
-    action = Action(asked.tool, understood.arguments, tool.effect, target, why=_why(journey.run, asked))
+    action = Action(asked.tool, understood.arguments, tool.effect, target, why=_why(journey.run, tool, understood))
     if is_write(tool):
         await journey.flush()  # the model's answer is on disk before the target of a change is looked at
         try:
@@ -147,12 +148,22 @@ def _unknown_tool(name: str, tools: Mapping[str, Tool]) -> str:
     return f"there is no tool {name!r}; the tools are {', '.join(sorted(tools)) or 'none: no system is connected'}"
 
 
-def _why(run: Run, asked: ToolCall) -> str:
-    """The proposer's own words for it, labelled as such on the card."""
+def _why(run: Run, tool: Tool, asked: Understood) -> str:
+    """The analyzers' words where they propose this very change, else the proposer's own; labelled as such on the card."""
     for finding in run.findings or ():
-        if finding.proposal is not None and finding.proposal.tool == asked.tool:
+        if finding.proposal is not None and _is_of(finding.proposal, tool, asked):
             return finding.proposal.why
     return run.answers[-1].text[:500] if run.answers else ""
+
+
+def _is_of(proposal: Proposal, tool: Tool, asked: Understood) -> bool:
+    """Whether a call is what a finding proposes: the same tool with the same arguments, defaults filled in."""
+    if proposal.tool != tool.name:
+        return False
+    try:
+        return canonical(tool.understand(proposal.arguments).arguments) == canonical(asked.arguments)
+    except BadInput:
+        return False
 
 
 async def _groups_of(world: World, user: str) -> tuple[str, ...]:

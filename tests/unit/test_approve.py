@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from domain.actions import Mode
+from domain.actions import Mode, Target
 from domain.decisions import ApprovalState
+from domain.diagnosis import Finding, Proposal
 from domain.errors import ToolError
-from domain.events import ApprovalClosed, ApprovalRequested, DecisionMade, ExecutionStarted
+from domain.events import ApprovalClosed, ApprovalRequested, DecisionMade, ExecutionStarted, FindingsReported
 from domain.runs import Budget, RunOutcome, RunStatus
 from tests.unit.journeys import DENYING, RULES, Place, calling, concluded, place, policy_of
 
@@ -41,6 +42,31 @@ async def test_a_card_binds_what_was_decided_and_seen(tmp_path: Path) -> None:
         assert (request.terms.groups, request.requester) == (("approvers",), "U9")
         assert request.expires_at - request.requested_at == timedelta(minutes=30)
         assert request.action.target.environment == "production", "the server's own word, not the tool's"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ('{"to": 1, "name": "a"}', "It leaks."),
+        ('{"name":"a","to":1,"note":""}', "It leaks."),
+        ('{"name":"b","to":1}', "looking"),
+        ('{"name":"a","to":9}', "looking"),
+    ],
+    ids=["the same change", "the same with its default", "another target", "another position"],
+)
+async def test_a_card_has_a_findings_reason_only_for_the_very_change_that_the_finding_proposes(
+    tmp_path: Path, arguments: str, why: str
+) -> None:
+    async with place(tmp_path, calling(("turn", arguments)), concluded()) as spot:
+        proposals = (
+            Proposal("turn", {"valve": "a"}, "No such arguments."),
+            Proposal("look", {"name": "a"}, "Another tool."),
+            Proposal("turn", {"name": "a", "to": 1}, "It leaks."),
+        )
+        found = tuple(Finding("valve", "Valve a leaks", "", Target(), proposal=each) for each in proposals)
+        await spot.record(FindingsReported(found, 0))
+        await spot.advance()
+        assert (await spot.pending()).request.action.why == why
 
 
 async def test_what_was_approved_runs_once_all_still_holds(tmp_path: Path) -> None:
