@@ -128,11 +128,15 @@ class Intake:
         return replace(alert, target=target) if target.key else alert
 
     def _take(self, alert: Alert, delivery: _Delivery) -> Receipt:
-        for replaced in self._open.replaced_by(alert):
+        replaced = self._open.replaced_by(alert)
+        for entry in replaced:
             said = f"{alert.source} says that {alert.summary or alert.name} takes its place"
-            delivery.drafts.append(Draft(IncidentResolved(said), Actor("monitor", alert.source), replaced.incident.id))
-            self._open.close(replaced.incident.id)
-            delivery.undo.append(partial(self._open.reopen, replaced))
+            delivery.drafts.append(Draft(IncidentResolved(said), Actor("monitor", alert.source), entry.incident.id))
+            self._open.close(entry.incident.id)
+            delivery.undo.append(partial(self._open.reopen, entry))
+        return replace(self._put(alert, delivery), replaced=tuple(entry.incident.id for entry in replaced))
+
+    def _put(self, alert: Alert, delivery: _Delivery) -> Receipt:
         entry = self._open.find(alert)
         if entry is not None:
             self._unwait(alert.fingerprint, delivery)

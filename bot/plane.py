@@ -32,7 +32,7 @@ from bot.narrator import Narrator
 from bot.questions import target_of_question
 from bot.record import record_of
 from bot.waiting import WaitingAlerts
-from bot.workers import Workers
+from bot.workers import Workers, in_turn
 from domain.actions import Mode
 from domain.alerts import Alert, Incident
 from domain.authority import BreakGlass, Delegation
@@ -96,12 +96,12 @@ class Plane:
         self._workers = Workers(workers, self._advance)
         self._narrator = Narrator(self.world)
         self._background: set[asyncio.Task[None]] = set()
+        self._control = asyncio.Lock()
 
     async def start(self) -> None:
         """Recover and go to work: unfinished runs go on, open cards and incidents are shown as they are."""
         journal = self.world.journal
-        mode, self.paused = await journal.control()
-        self.mode = self._default_mode if self._only_observes else mode or self._default_mode
+        await self._obey()
         for incident in await journal.incidents(open_only=True, limit=10_000):
             self._open.open(incident)
             self._narrator.touch(incident.id)
@@ -154,16 +154,16 @@ class Plane:
         """Alerts from a monitor; durable when this returns."""
         receipts = await self._intake.receive(alerts)
         self._follow(receipts)
-        for incident_id in {receipt.incident_id for receipt in receipts if receipt.incident_id}:
-            if self._open.get(incident_id) is None:
-                self._later(self._ceased(incident_id))
+        told = {each for receipt in receipts for each in (receipt.incident_id, *receipt.replaced) if each}
+        if any(self._open.get(incident_id) is None for incident_id in told):
+            self._later(self._withdraw())
         return receipts
 
     def _follow(self, receipts: Sequence[Receipt]) -> None:
         """Show what became of alerts, and work on the runs that they start."""
         for receipt in receipts:
-            if receipt.incident_id:
-                self._narrator.touch(receipt.incident_id)
+            for incident_id in (receipt.incident_id, *receipt.replaced):
+                self._narrator.touch(incident_id)
             if receipt.run_id:
                 self._workers.enqueue(receipt.run_id)
             if receipt.run_id and receipt.why:
@@ -197,7 +197,10 @@ class Plane:
             thread_ts=question.thread_ts,
             context=await self._context(incident) if incident else "",
         )
-        receipt = Receipt(spec.incident_id, run_id)
+        rests = (
+            f"The agent is paused ({self.paused}): it looks into this when somebody resumes it." if self.paused else ""
+        )
+        receipt = Receipt(spec.incident_id, run_id, why=rests)
         try:
             begun = await journal.append(
                 Draft(RunStarted(spec), Actor("person", question.user), spec.incident_id, run_id)
@@ -268,21 +271,25 @@ class Plane:
         It holds from the first line on, before Slack is asked who this is: should the journal refuse to record it, the
         agent stays paused and this raises.
         """
-        before, self.paused = self.paused, reason or "paused by a person"
-        try:
-            await brakes.may_brake(self.world, by)
-        except NotAllowed:
-            self.paused = before
-            raise
-        [envelope] = await self.world.journal.append(Draft(AgentPaused(self.paused), by))
-        said = f"⏸️ {by.name or 'Somebody'} paused the agent: {self.paused}. Nothing executes until /agent resume."
+        reason = reason or "paused by a person"
+        async with self._control:
+            before, self.paused = self.paused, reason
+            try:
+                await brakes.may_brake(self.world, by)
+            except NotAllowed:
+                self.paused = before
+                raise
+            [envelope] = await self.world.journal.append(Draft(AgentPaused(reason), by))
+            await self._obey()
+        said = f"⏸️ {by.name or 'Somebody'} paused the agent: {reason}. Nothing executes until /agent resume."
         await self.world.chat.notice("", f"pause:{envelope.seq}", said)
 
     async def resume(self, by: Actor) -> None:
         """Go on where everything stopped. Raises NotAllowed."""
         name = await brakes.may_let_go(self.world, by) if by.kind == "person" else str(by)
-        [envelope] = await self.world.journal.append(Draft(AgentResumed(), by))
-        self.paused = ""
+        async with self._control:  # only from here on: no pause waits for what Slack says of somebody else
+            [envelope] = await self.world.journal.append(Draft(AgentResumed(), by))
+            await self._obey()
         await self.world.chat.notice("", f"resume:{envelope.seq}", f"▶️ {name} resumed the agent.")
         await self._wake_runs()
 
@@ -296,8 +303,14 @@ class Plane:
             await brakes.may_brake(self.world, by)
         elif by.kind == "person":
             await brakes.may_let_go(self.world, by)
-        await self.world.journal.append(Draft(ModeChanged(mode), by))
-        self.mode = mode
+        async with self._control:
+            await self.world.journal.append(Draft(ModeChanged(mode), by))
+            await self._obey()
+
+    async def _obey(self) -> None:
+        """Mode and pause as the journal has them: whatever raced, its order counts."""
+        mode, self.paused = await self.world.journal.control()
+        self.mode = self._default_mode if self._only_observes else mode or self._default_mode
 
     async def scan(self, user: str, channel: str, namespace: str, key: str) -> Receipt:
         """Scan the configuration of a namespace, or of all. Asked twice (same key), done once. Raises BadInput."""
@@ -381,13 +394,19 @@ class Plane:
     async def sweep(self) -> None:
         """Close what has expired, show it, and let runs that are free to move move."""
         now = self.world.clock()
+        await in_turn(
+            self._expire(),
+            self._withdraw(),
+            escalation.call_people(self.world, now),
+            breakglass.nag(self.world, now),
+            brakes.settle(self.world),
+            self._release(),
+            self._wake_runs(),
+        )
+
+    async def _expire(self) -> None:
         for approval in await expiry.expire(self.world):
             self._ended(approval)
-        await escalation.call_people(self.world, now)
-        await breakglass.nag(self.world, now)
-        await brakes.settle(self.world)
-        await self._release()
-        await self._wake_runs()
 
     async def _release(self) -> None:
         """Let what has waited long enough open incidents."""
@@ -402,10 +421,10 @@ class Plane:
             if row.status is RunStatus.RUNNING and not self._workers.busy(row.spec.id):
                 self._workers.enqueue(row.spec.id)
 
-    async def _ceased(self, incident_id: str) -> None:
-        """The monitor resolved it: open questions are withdrawn, nothing has to be changed any more."""
-        for approval in await self.world.journal.approvals(pending=True, incident_id=incident_id):
-            if await expiry.end(self.world, approval, ApprovalState.CANCELLED, "the alert resolved by itself"):
+    async def _withdraw(self) -> None:
+        """The monitor resolved an incident: nothing that was asked before has to be changed, also where it is approved."""
+        for approval in await self.world.journal.outlived():
+            if await expiry.end(self.world, approval, ApprovalState.CANCELLED, "its incident is resolved"):
                 self._ended(approval)
 
     def _ended(self, approval: Approval) -> None:

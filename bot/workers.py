@@ -77,3 +77,18 @@ class Workers:
         if run_id in self._again:
             self._again.discard(run_id)
             self.enqueue(run_id)
+
+
+async def in_turn(*steps: Awaitable[object]) -> None:
+    """Steps, one after the other. One that fails keeps none of the others from its turn.
+
+    Raises an ExceptionGroup in the end, with what went wrong in each.
+    """
+    failed = list[Exception]()
+    for step in steps:
+        try:
+            await step
+        except Exception as error:  # noqa: BLE001 – raised again below
+            failed.append(error)
+    if failed:
+        raise ExceptionGroup("could not do everything", failed)

@@ -36,7 +36,7 @@ class Receipt:
     """What became of an alert or a question.
 
     An alert that waits has no incident yet: it opens one at `held_until` if it still fires. `repeats` is the resolved incident
-    that it is like, `why` the reason in words.
+    that it is like, `why` the reason in words. `replaced` are the incidents that the alert has brought to an end.
     """
 
     incident_id: str
@@ -45,6 +45,7 @@ class Receipt:
     held_until: datetime | None = None
     repeats: str = ""
     why: str = ""
+    replaced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

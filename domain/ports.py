@@ -141,6 +141,10 @@ class Journal(Protocol):
         """Requests that still wait, or were approved and not consumed, past their expiry."""
         ...
 
+    async def outlived(self) -> Sequence[Approval]:
+        """Requests that still wait, or were approved and not consumed, although their incident was resolved since."""
+        ...
+
     async def rates(self, target_key: str, since: datetime) -> Mapping[str, int]:
         """Executions since then: `target` (of this target), `agent` (all), `failed` (all that failed or were unverified).
 

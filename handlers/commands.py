@@ -143,6 +143,8 @@ async def _asked(services: Services, body: Payload, text: str) -> Body:
     channel = await writable(services, here)
     question = Question(services.redact(text), user, channel, Origin.COMMAND, key=key_of(body))
     receipt = await services.plane.ask(question)
+    if receipt.why:
+        await services.tell(body, receipt.why)
     return await _follow(services, receipt, here, channel, "The answer comes in a thread.")
 
 

@@ -108,7 +108,9 @@ async def _ask(services: Services, turns: Turns, body: Payload, text: str, origi
     user = str(event.get("user") or "")
     question = Question(services.redact(text[:_LONGEST]), user, channel, origin, thread_ts, key=also_of(body))
     services.work.submit(f"status:{channel}:{thread_ts}", "", lambda: _busy(services, channel, thread_ts))
-    await services.plane.ask(question)
+    receipt = await services.plane.ask(question)
+    if receipt.why:
+        await services.tell(body, receipt.why)
 
 
 async def _busy(services: Services, channel: str, thread_ts: str) -> None:
@@ -140,3 +142,5 @@ async def _shortcut(services: Services, body: Payload) -> None:
         place = f"<{link}|this thread>" if link else kit.room(channel)
         said = f"🔍 I am not in this channel, so the answer comes in {place}. Use `/invite` to have me here."
         await services.respond(body, Body("The answer comes in another channel.", (kit.section(said),)))
+    if receipt.why:
+        await services.tell(body, receipt.why)

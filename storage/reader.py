@@ -159,6 +159,18 @@ class Reader:
         where = " AND state IN ('pending', 'approved') AND expires_at <= ? ORDER BY expires_at"
         return await self._approvals(where, timestamp(now))
 
+    async def outlived(self) -> Sequence[Approval]:
+        """Requests that still wait, or were approved and not consumed, although their incident was resolved since.
+
+        What is asked in a resolved incident, such as to take a change back, is none of them.
+        """
+        resolved = (
+            "SELECT 1 FROM incidents AS i WHERE i.workspace = approvals.workspace AND i.id = approvals.incident_id"
+            " AND i.resolved_seq > approvals.seq"
+        )
+        open_ones = " AND state IN ('pending', 'approved') AND observe_only = 0"
+        return await self._approvals(f"{open_ones} AND EXISTS ({resolved}) ORDER BY seq")
+
     async def rates(self, target_key: str, since: datetime) -> Mapping[str, int]:
         """Executions since then: `target` (of this target), `agent` (all), `failed` (all that failed or were unverified).
 

@@ -40,6 +40,7 @@ BROAD_EXCEPTS = {
     "bot/replay/rerun.py:_advance": "today's code failing on a recorded run is what a replay is for to find",
     # undo and raise again: nothing is swallowed
     "storage/journal.py:_write": "every append of the batch that failed is told, with the error",
+    "bot/workers.py:in_turn": "every step of the sweep has its turn, and the errors go on together",
     "bot/intake.py:_record": "what was placed in memory is taken back, and the error goes on",
     "storage/database.py:transaction": "ROLLBACK, and the error goes on",
 }

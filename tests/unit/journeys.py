@@ -159,9 +159,12 @@ class Paper:
     calls: list[tuple[str, tuple[str, ...], bool]] = field(default_factory=list)
     glasses: list[tuple[BreakGlass, tuple[Approval, ...]]] = field(default_factory=list)
     reviews: list[tuple[str, int]] = field(default_factory=list)
+    broken: Exception | None = None
+    told: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def incident(self, incident: Incident, *, status: str = "") -> None:
         self.incidents.append((incident, status))
+        self.told.set()
 
     async def progress(self, run: Run) -> None:
         self.runs.append(run)
@@ -180,6 +183,8 @@ class Paper:
             await self.journal.append(Draft(MessageSent(key, 1, "C1", approval.request.card)))
 
     async def call(self, approval: Approval, mentions: Sequence[str], *, escalated: bool) -> None:
+        if self.broken is not None:
+            raise self.broken
         self.calls.append((approval.request.id, tuple(mentions), escalated))
 
     async def break_glass(self, glass: BreakGlass, uses: Sequence[Approval], now: datetime) -> None:
