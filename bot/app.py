@@ -34,7 +34,7 @@ from domain.errors import BadInput, PolicyError, SettingsError
 from domain.events import Draft, PolicyLoaded, PolicyRejected
 from domain.ports import Chat, Journal, Model
 from domain.work import Rollup
-from handlers import channels, home, intake, slack_app
+from handlers import channels, home, intake, recovery, slack_app
 from handlers.chat import SlackChat
 from handlers.directory import SlackDirectory
 from handlers.lane import Pace
@@ -89,8 +89,10 @@ async def running(
     async with AsyncExitStack() as stack:
         opened = await _open(stack, settings, clock)
         plane, services, notary = _wire(opened, settings, pace, clock)
+        bolt = slack_app.build(services, opened.slack, signing_secret=_http_secret(settings))
         jobs = (
             Job("expiry sweep", SWEEP_SECONDS, plane.sweep),
+            Job("recovery", SWEEP_SECONDS, lambda: recovery.take_up(bolt, services)),
             Job("policy reload", POLICY_SECONDS, partial(reload_and_say, opened.policy, opened.journal, services.chat)),
             *_weekly_job(opened, services, settings, clock),
             *_scan_job(plane, services, settings, clock),
@@ -98,7 +100,6 @@ async def running(
         )
         schedule = Schedule(jobs)
         _begin_measuring(stack, opened, jobs)
-        bolt = slack_app.build(services, opened.slack, signing_secret=_http_secret(settings))
         socket = _socket_mode(settings, bolt, services)
         readiness = _readiness(opened.journal, services.sender, socket, schedule, opened.policy)
         routes = [
@@ -108,12 +109,15 @@ async def running(
         ]
         stack.push_async_callback(services.sender.close)
         stack.push_async_callback(notary.stop)  # when nothing works any more, and while messages can still be sent
+        await services.sender.start()  # first: it knows what may stand in Slack already
         await plane.start()
         stack.push_async_callback(plane.stop)
         await announce(opened.journal, services.chat)
-        await services.sender.start()
         await notary.start()
         await stack.enter_async_context(vitals.watching_the_loop())
+        stack.push_async_callback(services.work.drain)  # when nobody listens any more, and while the plane still works
+        if again := await recovery.replay(bolt, services):
+            log.info("handled %d payloads again that a crash had left", again)
         url = await stack.enter_async_context(_serving(routes, settings))
         if socket is not None:
             stack.push_async_callback(socket.close)

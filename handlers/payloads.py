@@ -50,8 +50,10 @@ def key_of(body: Mapping[str, Any]) -> str:
 
 
 def also_of(body: Mapping[str, Any]) -> str:
-    """The second name of a new message: a mention is both app_mention and message."""
+    """The second name of a new message: a mention is both app_mention and message. A bot's is read as a message only."""
     event = body.get("event") or {}
+    if event.get("type") == "app_mention" and event.get("bot_id"):
+        return ""
     if event.get("type") not in ("message", "app_mention") or str(event.get("subtype") or "") not in _NEW_MESSAGE:
         return ""
     return f"{body.get('team_id')}:{event.get('channel')}:{event.get('ts')}"

@@ -38,6 +38,9 @@ REPLAYED: ContextVar[str] = ContextVar("replayed", default="")
 _PICTURE_WAITS_S = (0.5, 1.0, 2.0, 4.0)
 """An answer that shows a picture is sent again after these, while Slack has not processed it; then in words."""
 
+_LEFT = "My journal cannot be written right now. I take this up again by myself as soon as it can."
+"""The one sentence that is said without being in the journal."""
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -63,6 +66,7 @@ class Services:
 
     `client` reads and answers single persons; messages in channels go through the outbox (`chat`). `channel` is where
     incidents open, by id; `watched` are the channels that alert messages and questions are looked for in after a gap.
+    `left` are the keys of payloads that the journal refused half-way, for recovery.py; `told` those whose person knows.
     """
 
     plane: ControlPlane
@@ -79,24 +83,36 @@ class Services:
     evidence: EvidenceOf = no_evidence
     work: Work = field(default_factory=Work)
     visitors: Visitors = field(default_factory=Visitors)
+    left: set[str] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
 
     def do(self, lane: str, ts: str, payload: Mapping[str, Any], job: Job, *, urgent: bool = False) -> None:
         """Run `job` after its ack, in the lane's order; the person who caused it hears of a failure."""
         key = REPLAYED.get() or key_of(payload)
-        self.work.submit(lane, ts, lambda: self._guarded(payload, key, job), urgent=urgent)
+        self.work.submit(lane, ts, lambda: self._finished(payload, key, job), urgent=urgent)
 
-    async def _guarded(self, payload: Mapping[str, Any], key: str, job: Job) -> None:
+    async def _finished(self, payload: Mapping[str, Any], key: str, job: Job) -> None:
+        """The job, and the record of its end; where the journal refuses, it is left to be taken up again."""
+        try:
+            await self._guarded(payload, job)
+            await self.handled(key)
+            self.told.discard(key)
+        except JournalError as error:
+            log.error("the journal refuses: %s", error)
+            self.left.add(key)
+            if key not in self.told:
+                self.told.add(key)
+                await self._whisper(payload, settle(_said(_LEFT), self.redact))
+
+    async def _guarded(self, payload: Mapping[str, Any], job: Job) -> None:
         try:
             await job()
-        except JournalError as error:
-            # nothing was done; after the next start it is taken up again (recovery.py)
-            log.error("the journal refuses: %s", error)
-            return
+        except JournalError:
+            raise
         except AgentError as error:
             await self.tell(payload, str(error))
         except Exception as error:  # noqa: BLE001  # the Slack boundary: a person gets a sentence, the log the traceback
             await self.tell(payload, failure(error))
-        await self.handled(key)
 
     async def handled(self, key: str) -> None:
         """What the payload asked for was done or refused."""
@@ -105,13 +121,17 @@ class Services:
 
     async def tell(self, payload: Mapping[str, Any], said: str | Body) -> None:
         """Answer the person behind a payload, visible to them alone: in the channel, else through the response URL."""
-        body = said if isinstance(said, Body) else Body(kit.safe(said), (kit.paragraph(kit.span(said, 2900)),))
-        settled = settle(body, self.redact)
+        settled = settle(said if isinstance(said, Body) else _said(said), self.redact)
+        user, channel, _ = where(payload)
+        if user:
+            await self.shown("ephemeral", user, channel, {"text": settled.text, "blocks": list(settled.blocks)})
+            await self._whisper(payload, settled)
+
+    async def _whisper(self, payload: Mapping[str, Any], settled: Body) -> None:
         user, channel, thread_ts = where(payload)
         if not user:
             return
         content: dict[str, Any] = {"text": settled.text, "blocks": list(settled.blocks)}
-        await self.shown("ephemeral", user, channel, content)
         try:
             if not channel:
                 raise ValueError("no channel")
@@ -144,6 +164,10 @@ class Services:
     async def shown(self, surface: str, user: str, channel: str, content: Mapping[str, Any]) -> None:
         """Record what one person is about to see."""
         await self.journal.append(Draft(SurfaceShown(surface, user, channel, content), SYSTEM))
+
+
+def _said(sentence: str) -> Body:
+    return Body(kit.safe(sentence), (kit.paragraph(kit.span(sentence, 2900)),))
 
 
 async def _sent(hook: AsyncWebhookClient, text: str, blocks: list[Block]) -> str:

@@ -13,7 +13,6 @@ from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from domain.errors import AgentError, ChatError, SettingsError
-from handlers import recovery
 from handlers.services import Services
 from handlers.slack_errors import FAILURES, code_of, log
 from handlers.work import order
@@ -49,8 +48,6 @@ class SocketMode:
             code = code_of(error)
             fix = "create an app-level token with connections:write under Basic Information"
             raise ChatError(f"Slack does not accept SLACK_APP_TOKEN ({code}): {fix}.", code=code) from error
-        if again := await recovery.replay(self._app, self._services):
-            log.info("handled %d payloads again that a crash had left", again)
         self._handler = AsyncSocketModeHandler(
             self._app, self._token, web_client=client, logger=log, ping_interval=self._ping_s
         )
@@ -59,13 +56,12 @@ class SocketMode:
         await asyncio.wait_for(self._hello.wait(), within_s)
 
     async def close(self) -> None:
-        """Stop listening, and finish what was begun."""
+        """Stop listening."""
         if self._handler:
             await self._handler.client.close()  # type: ignore[no-untyped-call]
         if self._catching_up:
             self._catching_up.cancel()
             await asyncio.gather(self._catching_up, return_exceptions=True)
-        await self._services.work.drain()
 
     async def connected(self) -> bool:
         """Whether there is a live socket now."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import ClientSession
+from slack_bolt.async_app import AsyncApp
 
 from bot.evidence import of_reference
 from bot.local.workspace import Workspace
@@ -19,6 +20,7 @@ from domain.alerts import Incident, Severity
 from domain.decisions import Approval, ApprovalRequest, ApprovalTerms, Decision, Outcome
 from domain.events import ApprovalRequested, Draft, IncidentOpened
 from domain.evidence import EvidenceOf
+from handlers import recovery
 from handlers.chat import SlackChat
 from handlers.directory import SlackDirectory
 from handlers.lane import Pace
@@ -49,6 +51,7 @@ class Bot:
     chat: SlackChat
     plane: FakePlane
     services: Services
+    app: AsyncApp
     socket: SocketMode
 
     async def settled(self) -> None:
@@ -98,12 +101,14 @@ async def running(
         made = partial(of_reference, path / "journal.db", w.team_id, path / "signing.key", lambda: datetime.now(UTC))
         bot = await _assemble(w, journal, http, bots, pace, made)
         await bot.sender.start()
+        await recovery.replay(bot.app, bot.services)
         await bot.socket.start()
         await bot.socket.caught_up()
         try:
             yield bot
         finally:
             await bot.socket.close()
+            await bot.services.work.drain()
             await bot.sender.close()
 
 
@@ -129,8 +134,9 @@ async def _assemble(
         watched=(w.channel("alerts"), w.channel("incidents")),
         evidence=made,
     )
-    socket = SocketMode(build(services, connection), services, w.app_token, w.api_url, ping_s=1.0)
-    return Bot(w, journal, connection, sender, chat, plane, services, socket)
+    app = build(services, connection)
+    socket = SocketMode(app, services, w.app_token, w.api_url, ping_s=1.0)
+    return Bot(w, journal, connection, sender, chat, plane, services, app, socket)
 
 
 def incident_of(incident_id: str = "i1", workspace: str = "T1", **more: Any) -> Incident:

@@ -14,9 +14,9 @@ import pytest
 from aiohttp import web
 
 from bot.local.workspace import Workspace
-from domain.errors import ChatError, SettingsError
+from domain.errors import ChatError, JournalError, SettingsError
 from domain.events import Draft, Envelope, PayloadReceived
-from handlers import kit
+from handlers import kit, recovery
 from handlers.cards_approval import value_of
 from handlers.kit import Body
 from handlers.payloads import also_of, key_of, surface_of
@@ -75,6 +75,18 @@ async def test_2_a_mention_that_arrives_as_two_events_is_one_question(tmp_path: 
         assert (question.user, question.thread_ts) == (bot.w.user("mara"), ts)
 
 
+async def test_2_an_alert_that_mentions_the_app_is_an_alert_whichever_event_comes_first(tmp_path: Path) -> None:
+    async with running(tmp_path, bots=True) as bot:
+        said = {"text": f"[FIRING:1] KubePodCrashLooping <@{bot.w.bot_user_id}>", "bot_id": "B07ALERTMG1"}
+        event = said | {"channel": bot.w.channel("alerts"), "ts": "1700000000.000100", "event_ts": "1700000000.000100"}
+        bot.w._core.events.emit({"type": "app_mention", **event})
+        await delivered(bot)
+        bot.w._core.events.emit({"type": "message", "subtype": "bot_message", "channel_type": "channel", **event})
+        await bot.plane.heard(alerts=1)
+        await bot.settled()
+        assert len(bot.plane.alerts) == 1
+
+
 # 3. events are acknowledged before listeners run ----------------------------------------------------------------------
 
 
@@ -126,6 +138,44 @@ async def test_3_what_was_acknowledged_before_a_crash_is_handled_after_it_and_on
                     assert [question.text for question in bot.plane.questions] == ["lost?"]
                     assert bot.plane.executed == ["a1"]
         assert not bot.plane.questions, "the second start finds nothing left"
+
+
+async def test_3_what_the_journal_refuses_after_the_ack_is_taken_up_again_and_said_once(tmp_path: Path) -> None:
+    async with running(tmp_path) as bot:
+        bot.plane.problem = JournalError("the disk is full")
+        await bot.w.say("mara", "incidents", "@agent why does checkout restart?")
+        await bot.w.until(lambda: "take this up again" in bot.whispers("mara"))
+        for _ in range(2):
+            await bot.w.until(lambda: bot.services.left)
+            await recovery.take_up(bot.app, bot.services)
+        await bot.w.until(lambda: bot.services.left)
+        bot.plane.problem = None
+        await recovery.take_up(bot.app, bot.services)
+        await bot.plane.heard(1)
+        await bot.settled()
+        assert [question.text for question in bot.plane.questions] == ["why does checkout restart?"]
+        assert len(bot.w.ephemerals("mara")) == 1
+        await recovery.take_up(bot.app, bot.services)
+        await bot.settled()
+        assert len(bot.plane.questions) == 1
+
+
+async def test_3_a_person_hears_of_a_journal_that_refuses_everything(tmp_path: Path) -> None:
+    async with running(tmp_path) as bot:
+        append = bot.journal.append
+
+        async def refusing(*drafts: Draft) -> Sequence[Envelope]:
+            if isinstance(drafts[0].event, PayloadReceived):
+                return await append(*drafts)
+            raise JournalError("the disk is full")
+
+        bot.journal.append = refusing  # type: ignore[method-assign]
+        await bot.w.say("mara", "incidents", f"<@{bot.w.bot_user_id}>")
+        await bot.w.until(lambda: "take this up again" in bot.whispers("mara"))
+        bot.journal.append = append  # type: ignore[method-assign]
+        await bot.services.work.drain()
+        await recovery.take_up(bot.app, bot.services)
+        await bot.w.until(lambda: "Ask me something" in bot.whispers("mara"))
 
 
 def mention(w: Workspace, text: str) -> dict[str, str]:
