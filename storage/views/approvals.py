@@ -21,8 +21,9 @@ _WITHOUT_VOTE = {ApprovalState.DENIED, ApprovalState.EXPIRED, ApprovalState.CANC
 
 
 def requested(db: sqlite3.Connection, at: Envelope, event: ApprovalRequested) -> None:
-    """A new id. The run waits, unless the request only records what would have been asked."""
+    """A new id, of a run that goes on. It waits, unless the request only records what would have been asked."""
     request, action = event.request, event.request.action
+    runs.goes_on(db, at.workspace, request.run_id)
     must_change(
         db.execute(
             "INSERT INTO approvals (workspace, id, seq, run_id, incident_id, tool, environment, target_key,"
@@ -68,6 +69,7 @@ def voted(db: sqlite3.Connection, at: Envelope, event: VoteCast) -> None:
     takes = (ApprovalState.PENDING,) if vote.verdict is Verdict.APPROVE else _OPEN
     if row is None or row[0] not in takes or row[1]:
         raise Conflict(f"the approval request {event.approval_id} is {_standing(row)}: nobody can vote on it")
+    runs.goes_on(db, at.workspace, row[2])
     if event.seen not in (None, _votes(db, at.workspace, event.approval_id)):
         raise Conflict(f"somebody voted on {event.approval_id} in the same moment")
     before = _last_word(db, at.workspace, event.approval_id, vote.user)

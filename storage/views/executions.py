@@ -17,16 +17,17 @@ from domain.events import (
     VerificationPassed,
 )
 from domain.work import WorkOutcome
-from storage.views import brakes, incidents, units
+from storage.views import brakes, incidents, runs, units
 from storage.views.rules import must_change, text
 
 Counter = Literal["proposed", "approved", "edited", "denied", "executed", "verified", "failed", "reverted"]
 
 
 def started(db: sqlite3.Connection, at: Envelope, event: ExecutionStarted) -> None:
-    """The call's only execution, while nobody has paused. With an approval: that one, approved, of this digest."""
+    """The call's only execution, while its run goes on and nobody has paused. With an approval: that one, of this digest."""
     action = event.action
     brakes.not_paused(db, at.workspace)
+    runs.goes_on(db, at.workspace, at.run_id)
     if event.approval_id:
         _consume(db, at.workspace, event)
     must_change(

@@ -7,7 +7,7 @@ import sqlite3
 from domain.codec import timestamp
 from domain.events import DiagnosisConcluded, Envelope, RunFinished, RunStarted
 from domain.runs import RunStatus
-from storage.views.rules import must_change, text
+from storage.views.rules import must_change, refuse, text
 
 
 def started(db: sqlite3.Connection, at: Envelope, event: RunStarted) -> None:
@@ -52,6 +52,13 @@ def finished(db: sqlite3.Connection, at: Envelope, event: RunFinished) -> None:
         ),
         f"the run {at.run_id or '(none)'} is not going on, so it cannot finish",
     )
+
+
+def goes_on(db: sqlite3.Connection, workspace: str, run_id: str) -> None:
+    """Refuse what a run asks for or does after its end: nobody follows it any more."""
+    row = db.execute("SELECT status FROM runs WHERE workspace = ? AND id = ?", (workspace, run_id)).fetchone()
+    if row and row[0] == RunStatus.FINISHED:
+        refuse(f"the run {run_id} is finished")
 
 
 def waits(db: sqlite3.Connection, workspace: str, run_id: str, status: RunStatus) -> None:

@@ -225,6 +225,24 @@ async def test_a_run_starts_once_and_ends_once(journal: SqliteJournal, clock: Cl
     assert await journal.runs(incident_id="i2") == []
 
 
+async def test_a_run_that_ended_asks_nobody_takes_no_vote_and_executes_nothing(journal: SqliteJournal) -> None:
+    finished = Draft(RunFinished(RunOutcome.FAILED, "an unexpected error"), run_id="r1")
+    asked = (requested("a1"), requested("a2", call_id="c2"), vote("a1"))
+    await journal.append(
+        run_started(), *asked, finished
+    )  # as nothing leaves it any more, but an old process might have
+    await refused(journal, vote("a2"))
+    await refused(journal, denied("a2"))
+    await refused(journal, vote("a1", verdict=Verdict.WITHDRAW, closes=ApprovalState.PENDING))
+    await refused(journal, execution(approval_id="a1"))
+    await refused(journal, execution(approval_id="", call_id="c3"))
+    await refused(journal, requested("a3", call_id="c3"))
+    await journal.append(*(Draft(ApprovalClosed(each, ApprovalState.CANCELLED, "it ended")) for each in ("a1", "a2")))
+    row = await journal.run("r1")
+    assert row is not None
+    assert row.status is RunStatus.FINISHED
+
+
 async def test_a_run_waits_while_people_are_asked(journal: SqliteJournal) -> None:
     async def status() -> RunStatus:
         row = await journal.run("r1")

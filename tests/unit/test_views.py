@@ -131,9 +131,9 @@ def worked_in(run: str, ended_at: datetime, **more: Any) -> Draft:
 
 def lives_of_requests(n: int) -> list[Draft]:
     return [
-        requested(f"b{n}", f"r{n}", f"d{n}"),
+        requested(f"b{n}", f"q{n}", f"d{n}"),
         denied(f"b{n}"),
-        requested(f"e{n}", f"r{n}", f"e{n}", observe_only=True),
+        requested(f"e{n}", f"q{n}", f"e{n}", observe_only=True),
         Draft(ApprovalClosed(f"e{n}", ApprovalState.EXPIRED, "late")),
         Draft(ModeChanged(Mode.ACT)),
         payload(f"k{n}", f"also{n}"),
