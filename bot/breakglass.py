@@ -86,11 +86,12 @@ async def nag(world: World, now: datetime) -> None:
     """Ask for each review when the glass closes, and again every day until it is done."""
     rule = world.policy().break_glass
     for glass in await world.journal.unreviewed():
-        if glass.is_open(now):
+        day = (now - glass.until).days
+        if glass.is_open(now) or await world.journal.message(glass.review_key(day)) is not None:
             continue
         await show(world, glass)
         groups = ((rule.group,) if rule else ()) or DEFAULT_GROUPS
-        await world.chat.review_wanted(glass, await mentions(world, groups), (now - glass.until).days)
+        await world.chat.review_wanted(glass, await mentions(world, groups), day)
 
 
 def _rule(world: World) -> BreakGlassRule:

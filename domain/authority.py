@@ -22,6 +22,10 @@ class BreakGlass:
     review: str = ""
     reviewed_at: datetime | None = None
 
+    def review_key(self, day: int) -> str:
+        """The key of the message that asks for its review on that day after it closed."""
+        return f"review:{self.id}:{day}"
+
     def is_open(self, now: datetime) -> bool:
         """Whether it still lends anything. A review closes it too."""
         return self.reviewed_at is None and now < self.until

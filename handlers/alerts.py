@@ -62,7 +62,7 @@ async def _gone(services: Services, channel: str, message: Mapping[str, Any]) ->
     if not from_allowed_bot(services, channel, message):
         return
     alert = parse(message, channel, services)
-    for incident in await services.journal.incidents(open_only=True):
+    for incident in await services.journal.incidents(open_only=True, limit=10_000):
         if alert and alert.fingerprint in incident.fingerprints:
             said = (
                 f"The alert's message in Slack was deleted: {alert.name}. The incident stays open until it is resolved."

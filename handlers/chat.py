@@ -139,7 +139,7 @@ class SlackChat:
 
     async def review_wanted(self, glass: BreakGlass, mentions: Sequence[str], day: int) -> None:
         """Ask for the review of a break-glass below its notice; said once per day."""
-        key, incident = f"review:{glass.id}:{day}", await self._journal.incident(glass.incident_id)
+        key, incident = glass.review_key(day), await self._journal.incident(glass.incident_id)
         if await self._journal.message(key) is None:
             await self.want(
                 key,

@@ -13,7 +13,7 @@ from typing import Any
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from domain.actions import Mode
-from domain.errors import AgentError, BadInput, ChatError, JournalError
+from domain.errors import AgentError, BadInput, ChatError, JournalError, NotAllowed
 from domain.plane import Question, Receipt
 from domain.runs import Origin
 from handlers import authority, cards_info, figures, kit
@@ -29,6 +29,10 @@ _NAMES = [name for name, _, _ in cards_info.COMMANDS]
 _PERIOD = re.compile(r"(\d{1,3})\s*([dhw])?")
 _LINK_PATIENCE_S = 5.0
 _URGENT = frozenset({"pause", "mode", "reset", "restore"})
+_FOR_ANYBODY = _URGENT | {
+    "resume",
+    "whoami",
+}  # they look at the person themselves: a brake works also while Slack is silent
 
 
 def register(app: AsyncApp, services: Services) -> None:
@@ -78,6 +82,8 @@ async def _answer(services: Services, body: Payload, name: str, rest: str, shown
     if name not in _ANSWERS:
         return
     try:
+        if name not in _FOR_ANYBODY:
+            await check_member(services, where(body)[0])
         said = await _ANSWERS[name](services, body, rest)
     except JournalError:
         raise
@@ -87,6 +93,18 @@ async def _answer(services: Services, body: Payload, name: str, rest: str, shown
         said = kit_body(failure(error))
     if said:
         await services.respond(body, said)
+
+
+async def check_member(services: Services, user: str) -> None:
+    """Logs, runs and diagnoses are for full members. Raises NotAllowed, also where Slack cannot say who it is."""
+    try:
+        person = await services.directory.person(user)
+    except ChatError as error:
+        raise NotAllowed(
+            "Slack cannot say who you are right now, so I do not answer. Try again in a moment."
+        ) from error
+    if not person.full_member:
+        raise NotAllowed("I answer only full members of this workspace, no guests and nobody from outside.")
 
 
 def kit_body(text: str) -> Body:

@@ -13,7 +13,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from domain.plane import Question
 from domain.runs import Origin
 from handlers import alerts, kit
-from handlers.commands import permalink, writable
+from handlers.commands import check_member, permalink, writable
 from handlers.kit import Body
 from handlers.payloads import also_of, key_of, where
 from handlers.services import Services
@@ -100,12 +100,13 @@ async def _mentioned(services: Services, turns: Turns, body: Payload) -> None:
 
 async def _ask(services: Services, turns: Turns, body: Payload, text: str, origin: Origin) -> None:
     event = body["event"]
+    user = str(event.get("user") or "")
+    await check_member(services, user)
     thread_ts = str(event.get("thread_ts") or event["ts"])
     channel = str(event["channel"])
     if not turns.allow(f"{channel}:{thread_ts}"):
         await services.tell(body, "This thread has asked a lot in the last hour. I go on answering later.")
         return
-    user = str(event.get("user") or "")
     question = Question(services.redact(text[:_LONGEST]), user, channel, origin, thread_ts, key=also_of(body))
     services.work.submit(f"status:{channel}:{thread_ts}", "", lambda: _busy(services, channel, thread_ts))
     receipt = await services.plane.ask(question)
@@ -127,6 +128,7 @@ async def _shortcut(services: Services, body: Payload) -> None:
     """Diagnose a message, in its thread where the agent is in the channel, else where incidents open."""
     message = body["message"]
     user, here, _ = where(body)
+    await check_member(services, user)
     channel = await writable(services, here)
     thread_ts = str(message.get("thread_ts") or message["ts"]) if channel == here else ""
     text = services.redact("\n".join(alerts.words(message))[:_LONGEST])

@@ -98,7 +98,7 @@ class SocketMode:
         for channel in self._services.watched:
             for message in await _pages(client.conversations_history, channel=channel, oldest=oldest):
                 yield channel, message
-        for incident in await self._services.journal.incidents(open_only=True):
+        for incident in await self._services.journal.incidents(open_only=True, limit=10_000):
             if incident.thread_ts and incident.channel:
                 place = {"channel": incident.channel, "ts": incident.thread_ts}
                 for message in await _pages(client.conversations_replies, oldest=oldest, **place):

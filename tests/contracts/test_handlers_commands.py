@@ -63,6 +63,38 @@ async def test_whoami_tells_a_guest_that_they_cannot_approve(tmp_path: Path) -> 
         assert "Guests cannot" in await run(bot, "whoami", user="gita")
 
 
+@pytest.mark.parametrize("text", ["runs", "status", "incidents", "why a1", "diagnose checkout", "scan shop", "roi"])
+async def test_a_guest_gets_no_answer_from_a_command(tmp_path: Path, text: str) -> None:
+    async with running(tmp_path) as bot:
+        await bot.open_incident()
+        answer = await run(bot, text, user="gita")
+        assert "only full members" in answer
+        assert "KubePodCrashLooping" not in answer
+        assert bot.plane.questions == []
+
+
+@pytest.mark.parametrize(("who", "channel"), [("gita", "incidents"), ("ext", "general")])
+async def test_a_guest_or_somebody_from_outside_who_asks_gets_no_look_at_anything(
+    tmp_path: Path, who: str, channel: str
+) -> None:
+    async with running(tmp_path) as bot:
+        incident = await bot.open_incident()
+        await bot.w.say(who, channel, "@agent what is wrong?")
+        await bot.w.say("gita", "incidents", "and the logs?", thread_ts=incident.thread_ts)
+        await delivered(bot)
+        assert bot.plane.questions == []
+        assert "only full members" in bot.whispers(who)
+
+
+async def test_while_slack_cannot_say_who_asks_nobody_is_answered(tmp_path: Path) -> None:
+    async with running(tmp_path) as bot:
+        bot.w.faults.fail("users.info", times=100, kind="500")
+        await bot.w.say("mara", "incidents", "@agent what is wrong?")
+        await delivered(bot)
+        assert bot.plane.questions == []
+        assert "cannot say who you are" in bot.whispers("mara")
+
+
 async def test_pause_resume_and_mode_name_who_did_it(tmp_path: Path) -> None:
     async with running(tmp_path) as bot:
         for text in ("pause bad night hunter2", "resume", "mode observe"):

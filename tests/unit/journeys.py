@@ -192,6 +192,7 @@ class Paper:
 
     async def review_wanted(self, glass: BreakGlass, mentions: Sequence[str], day: int) -> None:
         self.reviews.append((glass.id, day))
+        await self.journal.append(Draft(MessageWanted(glass.review_key(day), 1, "C1", "", "review", ())))
 
     async def chart(self, run: Run, alt_text: str, content: bytes) -> None:
         self.charts.append((run.id, alt_text, content))
@@ -208,6 +209,7 @@ class Club:
     guests: set[str] = field(default_factory=set)
     silent: bool = False
     asked: Callable[[], Awaitable[None]] | None = None
+    mentioned: int = 0
 
     async def person(self, user_id: str) -> Person:
         if self.asked is not None:
@@ -223,6 +225,7 @@ class Club:
         return frozenset(self.groups.get(reference, ()))
 
     async def mention(self, reference: str) -> str:
+        self.mentioned += 1
         if self.silent:
             raise ChatError("Slack does not answer.")
         return f"<{reference}>"

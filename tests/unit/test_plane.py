@@ -22,6 +22,7 @@ from domain.errors import NotAllowed
 from domain.events import AgentPaused, ApprovalClosed, Draft, IncidentResolved
 from domain.plane import Question
 from domain.runs import Origin
+from tests.contracts.journal_samples import opened, run_started
 from tests.unit.journeys import RULES, Place, calling, place
 
 PERSON, OTHER, GUEST = Actor("person", "U1", "Mara"), Actor("person", "U2", "Jonas"), Actor("person", "UG", "Gita")
@@ -187,3 +188,12 @@ async def test_a_step_of_the_sweep_that_fails_keeps_none_of_the_others_from_its_
         spot.chat.broken = None
         assert len(await spot.journal.incidents(open_only=True)) == 1
         assert await expiry.end(spot.world, approval, ApprovalState.CANCELLED, "over")
+
+
+async def test_the_status_counts_beyond_fifty(tmp_path: Path) -> None:
+    async with planed(tmp_path) as (spot, plane):
+        await plane.pause(PERSON, "so that nothing runs meanwhile")
+        for number in range(60):
+            await spot.journal.append(opened(f"i{number}", f"f{number}"), run_started(f"r{number}", f"i{number}"))
+        now = await plane.status()
+        assert (len(now.open_incidents), len(now.running)) == (60, 61)
