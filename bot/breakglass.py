@@ -20,8 +20,6 @@ from domain.events import BreakGlassOpened, BreakGlassReviewed, Draft
 from domain.ports import Person
 from policies.rules import DEFAULT_GROUPS, BreakGlassRule
 
-_ASK_AGAIN = "Slack cannot say who you are right now, so nothing was recorded. Try again in a moment."
-
 
 async def open_glass(world: World, reference: str, user: str, minutes: int, reason: str) -> BreakGlass:
     """Break the glass for an open incident, with public notice. Raises NotAllowed, BadInput."""
@@ -106,7 +104,7 @@ async def _member(world: World, user: str, groups: Sequence[str], what: str) -> 
         person = await world.directory.person(user)
         members: frozenset[str] = frozenset().union(*[await members_of(world, group) for group in groups])
     except ChatError as error:
-        raise NotAllowed(_ASK_AGAIN) from error
+        raise NotAllowed(str(error)) from error
     if not person.full_member:
         raise NotAllowed(person.why_not or "Only full members of this workspace can do that.")
     if user not in members:

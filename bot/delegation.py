@@ -12,7 +12,6 @@ from domain.errors import BadInput, ChatError, Conflict, NotAllowed
 from domain.events import DelegationEnded, Draft, VoteDelegated
 
 MAX_HOURS = 7 * 24
-_ASK_AGAIN = "Slack cannot say who is who right now, so nothing was recorded. Try again in a moment."
 
 
 async def delegate(world: World, user: str, to: str, hours: int) -> Delegation:
@@ -28,7 +27,7 @@ async def delegate(world: World, user: str, to: str, hours: int) -> Delegation:
         lender, delegated = await world.directory.person(user), await world.directory.person(to)
         members = [await members_of(world, group) for group in world.policy().groups]
     except ChatError as error:
-        raise NotAllowed(_ASK_AGAIN) from error
+        raise NotAllowed(str(error)) from error
     if not lender.full_member or not any(user in group for group in members):
         raise NotAllowed("You are in no group of the policy, so you have no vote that somebody else could cast.")
     if not delegated.full_member:

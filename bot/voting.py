@@ -30,8 +30,6 @@ from domain.fold import fold
 from domain.runs import Run
 from policies import approvers
 
-_ASK_AGAIN = "Slack cannot say who you are right now, so nothing was recorded. Try again in a moment."
-
 
 async def cast(world: World, card: str, vote: Vote, *, channel: str, message_ts: str) -> Approval:
     """Record a vote, or the refusal of one. Raises NotAllowed with the sentence for the person.
@@ -173,7 +171,7 @@ async def _check_person(
         person = await world.directory.person(vote.user)
         authority = await authority_over(world, items[0].request)  # a batch is of one incident and the same terms
     except ChatError as error:
-        raise NotAllowed(_ASK_AGAIN) from error
+        raise NotAllowed(str(error)) from error
     return [(item, approvers.check_vote(item, own, person, authority, now)) for item, own in votes]
 
 
@@ -181,7 +179,7 @@ async def _person(world: World, user: str) -> str:
     try:
         person = await world.directory.person(user)
     except ChatError as error:
-        raise NotAllowed(_ASK_AGAIN) from error
+        raise NotAllowed(str(error)) from error
     if not person.full_member:
         raise NotAllowed(f"Only full members of this workspace may edit a proposal ({person.why_not}).")
     return person.name

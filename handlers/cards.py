@@ -17,7 +17,6 @@ from handlers import cards_feedback, kit
 from handlers.cards_approval import execution_word, title_of
 from handlers.kit import Block, Body
 
-NO_HOSTS: frozenset[str] = frozenset()
 _COLOURS = {Severity.CRITICAL: "#E01E5A", Severity.WARNING: "#ECB22E", Severity.INFO: "#36C5F0"}
 _RESOLVED = "#2EB67D"
 _LIGHTS = {Severity.CRITICAL: "🔴", Severity.WARNING: "🟡", Severity.INFO: "🔵"}
@@ -30,7 +29,7 @@ _COMMIT = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{28}\b")
 _EVIDENCE_BUDGET = 5500  # characters; a message holds 13,200 altogether
 
 
-def incident(incident: Incident, status: str = "", hosts: frozenset[str] = NO_HOSTS, *, finished: bool = False) -> Body:
+def incident(incident: Incident, status: str = "", *, finished: bool = False) -> Body:
     """The incident's message: one line to read, one bar of colour, a few facts; once it is finished, its evidence."""
     light = _LIGHTS[incident.severity] if incident.open else "✅"
     title = kit.line(incident.title, 200)
@@ -38,13 +37,13 @@ def incident(incident: Incident, status: str = "", hosts: frozenset[str] = NO_HO
     bar = {
         "color": _COLOURS[incident.severity] if incident.open else _RESOLVED,
         "fallback": title,
-        "blocks": [*_incident_facts(incident, status, hosts), *([_evidence_button(incident)] if finished else [])],
+        "blocks": [*_incident_facts(incident, status), *([_evidence_button(incident)] if finished else [])],
     }
     state = "Resolved" if not incident.open else str(incident.severity)
     return Body(f"{light} {state}: {kit.safe(title, 200)} ({kit.safe(str(incident.target), 100)})", (top,), (bar,))
 
 
-def _incident_facts(incident: Incident, status: str, hosts: frozenset[str]) -> Iterator[Block]:
+def _incident_facts(incident: Incident, status: str) -> Iterator[Block]:
     yield kit.fields(
         [
             ("Target", _place(incident)),
@@ -56,7 +55,7 @@ def _incident_facts(incident: Incident, status: str, hosts: frozenset[str]) -> I
     if incident.summary and incident.summary != incident.title:
         yield kit.paragraph(kit.span(incident.summary, 600))
     if incident.url:
-        yield kit.paragraph(kit.span("Source: "), kit.link(incident.url, incident.source or "monitor", hosts))
+        yield kit.paragraph(kit.span("Source: "), kit.address(incident.url))
     yield kit.context(*_incident_state(incident, status))
 
 

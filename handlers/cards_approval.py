@@ -16,6 +16,7 @@ from domain.decisions import (
     Check,
     Execution,
     ExecutionOutcome,
+    Verdict,
     Vote,
 )
 from handlers import kit
@@ -250,13 +251,20 @@ def who_decided(approval: Approval) -> Iterator[str]:
         yield "✅ *Allowed* by policy"
     elif approval.state is ApprovalState.DENIED:
         reason = f": “{kit.safe(approval.closed_reason, 400)}”" if approval.closed_reason else ""
-        yield f"⛔ *Denied* by {kit.person(approval.closed_by) if approval.closed_by else 'a person'}{at}{reason}"
+        denied = [vote for vote in approval.votes if vote.verdict is Verdict.DENY]
+        whose = _voter(denied[-1]) if denied else _named(approval.closed_by) or "a person"
+        yield f"⛔ *Denied* by {whose}{at}{reason}"
     elif approval.state is ApprovalState.EXPIRED:
         yield f"⌛ *Expired* {kit.when(approval.closed_at or approval.request.expires_at)}. Nothing was executed."
     else:
-        by = f" by {kit.person(approval.closed_by)}" if approval.closed_by else ""
+        by = f" by {_named(approval.closed_by)}" if approval.closed_by else ""
         why = f": {kit.safe(approval.closed_reason, 400)}" if approval.closed_reason else ""
         yield f"*{approval.state.value.capitalize()}*{by}{at}{why}. Nothing was executed."
+
+
+def _named(name: str) -> str:
+    """A display name, which anybody may choose: never a mention, whatever it looks like."""
+    return kit.code(name, 80) if name else ""
 
 
 def _voter(vote: Vote) -> str:

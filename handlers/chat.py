@@ -54,8 +54,8 @@ class Lanes(Protocol):
 class SlackChat:
     """Slack as the core sees it. Every call is durable when it returns and changes nothing when nothing changed.
 
-    `channel` is where incidents open that name none; `redact` takes secrets out of text; `hosts` may be linked to; `home` is
-    the workspace's own address.
+    `channel` is where incidents open that name none; `redact` takes secrets out of text; `home` is the workspace's own
+    address.
     """
 
     def __init__(
@@ -64,14 +64,12 @@ class SlackChat:
         lanes: Lanes,
         channel: str,
         redact: Callable[[str], str],
-        hosts: frozenset[str] = frozenset(),
         home: str = "",
     ) -> None:
         self._journal = journal
         self._lanes = lanes
         self._channel = channel
         self._redact = redact
-        self._hosts = hosts
         self._home = home
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -82,7 +80,7 @@ class SlackChat:
             return
         runs = () if incident.open else await self._journal.runs(incident_id=incident.id)
         finished = bool(runs) and all(row.status is RunStatus.FINISHED for row in runs)
-        body = cards.incident(incident, status, self._hosts, finished=finished)
+        body = cards.incident(incident, status, finished=finished)
         channel = incident.channel or self._channel
         await self.want(key, body, channel=channel, priority=ROOT, incident_id=incident.id)
 
@@ -92,11 +90,12 @@ class SlackChat:
         scan = run.spec.target.system == CONFIGURATION
         if scan and (run.spec.origin is Origin.SCHEDULE or run.status is RunStatus.FINISHED):
             return
-        if run.spec.origin in _PEOPLE and run.spec.requester:
+        known = await self._journal.message(key)
+        stands = bool(known and known.ts)
+        if run.spec.origin in _PEOPLE and run.spec.requester and not stands:
             self._lanes.watched_by(key, run.spec.requester)
         # the findings stand above the card that rests on them; only later edits may wait behind others
-        known = await self._journal.message(key)
-        priority = PROGRESS if known and known.ts else APPROVAL
+        priority = PROGRESS if stands else APPROVAL
         await self._in_thread(key, cards.progress(run), run.spec.incident_id, priority, run.spec)
 
     async def diagnosis(self, run: Run) -> None:

@@ -14,13 +14,13 @@ from domain.errors import ChatError
 from domain.ports import Person
 from handlers.slack_errors import FAILURES, code_of
 
-DISPLAY_S = 300.0  # how long a name or a handle may be remembered for display
+HANDLES_S = 300.0  # how long it is remembered which group a handle names
 _USER_ID = re.compile(r"[UW][A-Z0-9]{2,}")
 _GROUP_ID = re.compile(r"(?:<!subteam\^)?(S[A-Z0-9]{2,})(?:\|[^>]*)?>?")
 
 
 class SlackDirectory:
-    """`person` and `members` ask Slack every time; `name` may be five minutes old and is for display only.
+    """`person` and `members` ask Slack every time; which group a handle names may be five minutes old.
 
     Concurrent questions of the same kind share one call.
     """
@@ -29,7 +29,6 @@ class SlackDirectory:
         self._client = client
         self._team = team_id
         self._flights: dict[str, asyncio.Task[Any]] = {}
-        self._names: dict[str, tuple[float, str]] = {}
         self._handles: tuple[float, dict[str, str]] = (0.0, {})
 
     async def person(self, user_id: str) -> Person:
@@ -61,16 +60,6 @@ class SlackDirectory:
         group = _GROUP_ID.fullmatch(reference)
         return f"<!subteam^{group[1] if group else await self._group_id(reference.removeprefix('@'))}>"
 
-    async def name(self, user_id: str) -> str:
-        """A name to show, at most five minutes old; the id where Slack does not answer."""
-        at, name = self._names.get(user_id, (0.0, ""))
-        if name and _now() - at < DISPLAY_S:
-            return name
-        try:
-            return (await self.person(user_id)).name
-        except ChatError:
-            return user_id
-
     def invalidate(self) -> None:
         """User groups changed."""
         self._handles = (0.0, {})
@@ -91,11 +80,7 @@ class SlackDirectory:
             if code_of(error) in ("user_not_found", "user_not_visible"):
                 return Person(user_id, user_id, False, "Slack does not know that user here.")
             raise _cannot("who you are", error) from error
-        person = person_of(user, self._team)
-        if len(self._names) > 5000:
-            self._names.clear()
-        self._names[user_id] = (_now(), person.name)
-        return person
+        return person_of(user, self._team)
 
     async def _read_members(self, group_id: str) -> frozenset[str]:
         try:
@@ -106,7 +91,7 @@ class SlackDirectory:
 
     async def _group_id(self, handle: str) -> str:
         at, handles = self._handles
-        if handle not in handles or _now() - at > DISPLAY_S:
+        if handle not in handles or _now() - at > HANDLES_S:
             handles = await self._shared("handles", self._read_handles)
             self._handles = (_now(), handles)
         if handle not in handles:
@@ -156,6 +141,9 @@ def _disqualifying(user: Mapping[str, Any], team_id: str) -> list[tuple[str, boo
 
 def _cannot(what: str, error: Exception) -> ChatError:
     code = code_of(error)
+    if code == "missing_scope":
+        sentence = f"Slack may not tell this app {what} (missing_scope): install it again with its whole manifest."
+        return ChatError(sentence, code=code)
     return ChatError(f"Slack cannot say {what} right now ({code}), so nothing was done.", code=code)
 
 

@@ -53,6 +53,8 @@ async def _take(
         answer = _refusal(401, hook.how)
         answer.headers["WWW-Authenticate"] = hook.challenge
         return answer
+    if not token and "Origin" in request.headers:  # a page in a browser on this machine; no monitor sends one
+        return _refusal(403, "Requests from web pages are not taken without AGENT_ALERT_TOKEN.")
     if request.content_type not in _JSON and not request.content_type.endswith("+json"):
         return _refusal(415, "The body must be application/json.")
     body = await _body(request)

@@ -40,8 +40,10 @@ class Streams:
 
     def watched_by(self, key: str, user: str) -> None:
         """`user` waits for the message `key`."""
-        if key not in self._open and len(self._watchers) < _WATCHERS:
+        if key not in self._open:
             self._watchers[key] = user
+            while len(self._watchers) > _WATCHERS:  # what was never posted; the oldest first
+                self._watchers.pop(next(iter(self._watchers)))
 
     async def open(self, row: Message, channel: str, thread_ts: str) -> str:
         """Begin a stream for the row and return its ts; empty where it must be posted instead."""

@@ -371,6 +371,22 @@ async def test_a_person_who_asked_gets_a_stream_that_ends_as_an_ordinary_message
         assert len(bot.in_channel()) == 1
 
 
+async def test_runs_that_ended_and_messages_never_posted_leave_room_for_new_streams(tmp_path: Path) -> None:
+    async with running(tmp_path) as bot:
+        run = await asked(bot)
+        for steps in range(3):
+            await bot.chat.progress(replace(run, calls={f"c{n}": call_of(f"c{n}", n) for n in range(steps)}))
+            await bot.sender.idle()
+        await bot.chat.progress(replace(run, status=RunStatus.FINISHED, reason="done"))
+        await bot.sender.idle()
+        assert bot.sender._out.streams._watchers == {}
+        for number in range(1001):
+            bot.sender.watched_by(f"progress:never-{number}", "U1")
+        await bot.chat.progress(replace(run, spec=replace(run.spec, id="r2")))
+        await bot.sender.idle()
+        assert len(calls(bot, "chat.startStream")) == 2
+
+
 async def test_a_refused_stream_becomes_an_edited_message(tmp_path: Path) -> None:
     async with running(tmp_path) as bot:
         bot.w.faults.fail("chat.startStream", times=1, kind="channel_type_not_supported")

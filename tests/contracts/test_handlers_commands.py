@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from domain.actions import Mode
-from domain.errors import BadInput
+from domain.errors import BadInput, ChatError
 from domain.runs import Origin
 from handlers.commands import action_of, parsed, period
 from tests.contracts.test_slack_traps import delivered
@@ -252,6 +252,15 @@ async def test_app_home_shows_what_waits_and_what_is_open(tmp_path: Path) -> Non
         for part in ("KubePodCrashLooping", "Roll back checkout", "Waiting for a vote: 1", "Open incidents: 1"):
             assert part in home
         assert bot.w.home("jonas") is None
+
+
+async def test_who_cannot_be_looked_up_for_good_is_said_as_it_is(tmp_path: Path) -> None:
+    async with running(tmp_path) as bot:
+        with pytest.raises(ChatError, match="There is no user group @nobody in this workspace"):
+            await bot.services.directory.members("@nobody")
+        bot.w.faults.fail("users.lookupByEmail", times=1, kind="missing_scope")
+        with pytest.raises(ChatError, match="Slack may not tell this app who"):
+            await bot.services.directory.members("m@acme.example")
 
 
 async def test_a_changed_group_is_known_by_its_new_handle(tmp_path: Path) -> None:

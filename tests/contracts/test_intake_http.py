@@ -229,3 +229,12 @@ async def test_an_event_that_gitlab_does_not_have_is_400_with_its_field(tmp_path
         assert (await one.post({"object_kind": "build"}, "/hooks/gitlab", token=None, headers=token))[0] == 202
         status, answer, _ = await one.post({"object_kind": "party"}, "/hooks/gitlab", token=None, headers=token)
         assert (status, answer["field"]) == (400, "object_kind")
+
+
+async def test_a_web_page_on_this_machine_posts_no_alert_where_no_token_is_asked_for(tmp_path: Path) -> None:
+    async with intake(tmp_path, token="") as one:
+        page = {"Origin": "https://evil.example", "Content-Type": "text/plain"}
+        status, answer, _ = await one.post(webhook(alert()), token=None, headers=page)
+        assert (status, "web pages" in answer["error"]) == (403, True)
+        assert (await one.post(webhook(alert()), token=None))[0] == 202
+        assert len(one.plane.alerts) == 1

@@ -121,7 +121,7 @@ async def test_a_guest_in_the_group_a_silent_slack_and_a_second_one_are_refused(
         with pytest.raises(NotAllowed, match="Guests"):
             await broken(spot, "U8")
         spot.club.silent = True
-        with pytest.raises(NotAllowed, match="Slack cannot say"):
+        with pytest.raises(NotAllowed, match="Slack does not answer"):
             await broken(spot)
         spot.club.silent = False
         await broken(spot)
@@ -243,7 +243,7 @@ async def test_only_who_has_a_vote_lends_it_and_never_to_a_guest(
 async def test_a_silent_slack_delegates_nothing(tmp_path: Path) -> None:
     async with emergency(tmp_path) as spot:
         spot.club.silent = True
-        with pytest.raises(NotAllowed, match="Slack cannot say"):
+        with pytest.raises(NotAllowed, match="Slack does not answer"):
             await delegation.delegate(spot.world, "U1", "U5", 8)
         with pytest.raises(ChatError):
             await spot.world.directory.members("@sre")

@@ -273,3 +273,16 @@ def test_help_names_every_command_and_a_run_list_is_one_line_each() -> None:
     accepted(cards_info.runs([]))
     accepted(cards_info.incidents([]))
     accepted(cards_info.incidents([incident_of(channel="C07ALERTS01")] * 30))
+
+
+@pytest.mark.parametrize("state", [ApprovalState.DENIED, ApprovalState.SUPERSEDED])
+def test_a_display_name_that_looks_like_a_user_id_mentions_nobody(state: ApprovalState) -> None:
+    """Anybody may call themselves U024BE7LH: the person of that id must not be blamed."""
+    assert "<@U024BE7LH>" not in str(card(Approval(request_of(), state, closed_by="U024BE7LH")).blocks)
+
+
+def test_who_denied_is_mentioned_by_the_id_in_the_vote() -> None:
+    denied = Vote("U07MARA0001", Verdict.DENY, NOON, "no", name="U024BE7LH")
+    shown = str(card(Approval(request_of(), ApprovalState.DENIED, (denied,), closed_by="U024BE7LH")).blocks)
+    assert "*Denied* by <@U07MARA0001>" in shown
+    assert "U024BE7LH" not in shown

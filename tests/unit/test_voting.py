@@ -82,7 +82,7 @@ async def test_while_slack_does_not_answer_nobody_votes(tmp_path: Path) -> None:
     async with place(tmp_path, calling(TURN_A)) as spot:
         approval = await asked(spot)
         spot.club.silent = True
-        with pytest.raises(NotAllowed, match="Slack cannot say who you are"):
+        with pytest.raises(NotAllowed, match="Slack does not answer"):
             await on_card(spot, approval, vote_of(spot, approval))
         assert await spot.events(VoteCast) == []
 
