@@ -240,6 +240,7 @@ class Script:
 
     turns: list[Turning] = field(default_factory=list)
     offered: list[tuple[str, ...]] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
     name: str = "script"
 
     def request(self, run: Run, tools: Sequence[ToolOffer]) -> Request:
@@ -253,7 +254,8 @@ class Script:
         return Request(self.name, ({"turn": run.step + 1},), "", "", send)
 
     def forget(self, run_id: str) -> None:
-        """Nothing is kept."""
+        """Nothing is kept; the test sees who asked."""
+        self.forgotten.append(run_id)
 
 
 def concluded(summary: str = "Valve a leaks.") -> Answer:

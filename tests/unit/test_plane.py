@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -19,9 +20,9 @@ from domain.actions import Mode
 from domain.alerts import Alert
 from domain.decisions import Actor, Approval, ApprovalState, Verdict, Vote
 from domain.errors import NotAllowed
-from domain.events import AgentPaused, ApprovalClosed, Draft, IncidentResolved
+from domain.events import AgentPaused, ApprovalClosed, Draft, IncidentResolved, RunFinished
 from domain.plane import Question
-from domain.runs import Origin
+from domain.runs import Origin, RunStatus
 from tests.contracts.journal_samples import opened, run_started
 from tests.unit.journeys import RULES, Place, calling, place
 
@@ -167,6 +168,34 @@ async def test_a_newer_pipeline_withdraws_the_cards_of_the_older_and_its_message
             while not any(each.id == first.incident_id and not each.open for each, _ in spot.chat.incidents):
                 await spot.chat.told.wait()
                 spot.chat.told.clear()
+
+
+# --- a run that nobody can carry on ------------------------------------------------------------------------------------
+
+
+async def test_a_run_that_breaks_ends_with_its_open_questions_withdrawn_and_its_conversation_forgotten(
+    tmp_path: Path,
+) -> None:
+    async with planed(tmp_path) as (spot, plane):
+        long = ("turn", json.dumps({"name": "b", "to": 1, "note": "why " * 200}))  # so that it has a card of its own
+        await plane.pause(PERSON, "so that nothing runs meanwhile")
+        spot.model.turns[:] = [calling(TURN_A, long)]
+        await advance(spot.world, "run-1")
+        one, other = await spot.journal.approvals(pending=True)
+        await approve(spot, one)
+        del spot.plant.positions[one.request.action.arguments["name"]]  # the second look at it raises a KeyError
+        with spot.journal.subscribe() as events:
+            await plane.resume(OTHER)
+            async with asyncio.timeout(5):
+                async for envelope in events:
+                    if isinstance(envelope.event, RunFinished):
+                        break
+        assert [await spot.state(each) for each in (one, other)] == [ApprovalState.CANCELLED] * 2
+        assert (await spot.run()).status is RunStatus.FINISHED
+        await plane.stop()
+        assert spot.model.forgotten == ["run-1"]
+        with pytest.raises(NotAllowed, match="cancelled"):
+            await approve(spot, other)
 
 
 # --- the sweep --------------------------------------------------------------------------------------------------------
