@@ -129,6 +129,8 @@ async def recheck(journey: Journey, call: Call, tool: WriteTool) -> Blocked | Ac
         return Blocked("it expired before it was executed", ApprovalState.EXPIRED)
     if request.observe_only or world.mode() is Mode.OBSERVE:
         return Blocked(OBSERVING, ApprovalState.CANCELLED)
+    if shut := _shut(world, request):  # before anything is asked of the target: the sweep comes back every few seconds
+        return Blocked(f"it waits until {' and '.join(shut)} is open")
     try:
         action = await observe(request.action, tool)
     except ToolError as error:
@@ -136,7 +138,7 @@ async def recheck(journey: Journey, call: Call, tool: WriteTool) -> Blocked | Ac
     if spent := budget.out_of_actions(journey.run, call.execution):
         metrics.budget_stops.labels("actions").inc()
         return Blocked(spent.rstrip("."), ApprovalState.CANCELLED)
-    situation, decision = await decide(world, journey.run, action, call.execution)
+    _, decision = await decide(world, journey.run, action, call.execution)
     if decision.outcome is Outcome.DENY:
         return Blocked(f"policy now denies it: {decision.reason}", ApprovalState.CANCELLED)
     if decision.observe:
@@ -144,9 +146,6 @@ async def recheck(journey: Journey, call: Call, tool: WriteTool) -> Blocked | Ac
     moved = _moved(request, action, decision)
     if moved:
         return Blocked(moved, ApprovalState.SUPERSEDED, again=True)
-    shut = [name for name in request.terms.window if name not in situation["calendar"]["open"]]
-    if shut:
-        return Blocked(f"it waits until {' and '.join(shut)} is open")
     return await _entitled(world, approval) or action
 
 
@@ -221,6 +220,14 @@ async def members_of(world: World, group: str) -> frozenset[str]:
     for reference in world.policy().groups.get(group, ()):
         members |= await world.directory.members(reference)
     return members
+
+
+def _shut(world: World, request: ApprovalRequest) -> list[str]:
+    """Which calendars of the window are closed now. Under another policy none is waited for: it is asked anew."""
+    policy, now = world.policy(), world.clock()
+    if policy.hash != request.decision.policy_hash:
+        return []
+    return [name for name in request.terms.window if not policy.calendars[name].is_open(now)]
 
 
 def _moved(request: ApprovalRequest, action: Action, decision: Decision) -> str:

@@ -10,7 +10,6 @@ from domain.codec import encode, moment, timestamp
 from domain.decisions import ApprovalState, Verdict
 from domain.errors import Conflict
 from domain.events import ApprovalClosed, ApprovalRequested, Envelope, VoteCast
-from domain.runs import RunStatus
 from storage.views import runs
 from storage.views.executions import Counter, count
 from storage.views.rules import must_change, text
@@ -52,7 +51,7 @@ def requested(db: sqlite3.Connection, at: Envelope, event: ApprovalRequested) ->
         counter: Counter = "edited" if request.editor else "proposed"
         count(db, at.workspace, action.tool, action.target.environment, counter)
     if not request.observe_only:
-        runs.waits(db, at.workspace, request.run_id, RunStatus.WAITING)
+        runs.waits(db, at.workspace, request.run_id)
 
 
 def voted(db: sqlite3.Connection, at: Envelope, event: VoteCast) -> None:
@@ -108,7 +107,7 @@ def _settle(
             "UPDATE approvals SET closed_by = '', closed_reason = '', closed_at = NULL WHERE workspace = ? AND id = ?",
             (at.workspace, event.approval_id),
         )
-    runs.waits(db, at.workspace, run_id, RunStatus.WAITING if reopened else RunStatus.RUNNING)
+    runs.waits(db, at.workspace, run_id)
 
 
 def called(
@@ -135,7 +134,7 @@ def closed(db: sqlite3.Connection, at: Envelope, event: ApprovalClosed) -> None:
     if event.state not in _WITHOUT_VOTE:
         raise Conflict(f"an approval request cannot end as {event.state}")
     _close(db, at, event.approval_id, event.state, event.by, event.reason)
-    runs.waits(db, at.workspace, row[2], RunStatus.RUNNING)
+    runs.waits(db, at.workspace, row[2])
 
 
 def _close(db: sqlite3.Connection, at: Envelope, approval_id: str, state: ApprovalState, by: str, reason: str) -> None:

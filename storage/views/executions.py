@@ -29,7 +29,7 @@ def started(db: sqlite3.Connection, at: Envelope, event: ExecutionStarted) -> No
     brakes.not_paused(db, at.workspace)
     runs.goes_on(db, at.workspace, at.run_id)
     if event.approval_id:
-        _consume(db, at.workspace, event)
+        _consume(db, at.workspace, at.run_id, event)
     must_change(
         db.execute(
             "INSERT INTO executions (workspace, id, seq, run_id, call_id, approval_id, tool, environment, target_key,"
@@ -114,13 +114,14 @@ def count(db: sqlite3.Connection, workspace: str, tool: str, environment: str, w
     )
 
 
-def _consume(db: sqlite3.Connection, workspace: str, event: ExecutionStarted) -> None:
+def _consume(db: sqlite3.Connection, workspace: str, run_id: str, event: ExecutionStarted) -> None:
     changed = db.execute(
         "UPDATE approvals SET state = 'consumed'"
         " WHERE workspace = ? AND id = ? AND state = 'approved' AND digest = ? AND observe_only = 0",
         (workspace, event.approval_id, event.digest),
     )
     if changed.rowcount:
+        runs.waits(db, workspace, run_id)
         return
     row = db.execute(
         "SELECT state, digest FROM approvals WHERE workspace = ? AND id = ?", (workspace, event.approval_id)

@@ -61,9 +61,12 @@ def goes_on(db: sqlite3.Connection, workspace: str, run_id: str) -> None:
         refuse(f"the run {run_id} is finished")
 
 
-def waits(db: sqlite3.Connection, workspace: str, run_id: str, status: RunStatus) -> None:
-    """The run waits for a person from here on, or no longer does."""
+def waits(db: sqlite3.Connection, workspace: str, run_id: str) -> None:
+    """The run waits for a person while a request of its is open, unless another is approved and still to be executed."""
+    of_run = "FROM approvals WHERE workspace = :workspace AND run_id = :run AND observe_only = 0 AND state"
     db.execute(
-        "UPDATE runs SET status = ? WHERE workspace = ? AND id = ? AND status <> 'finished'",
-        (status, workspace, run_id),
+        f"UPDATE runs SET status = CASE WHEN EXISTS (SELECT 1 {of_run} = 'pending')"  # noqa: S608
+        f" AND NOT EXISTS (SELECT 1 {of_run} = 'approved') THEN 'waiting' ELSE 'running' END"
+        " WHERE workspace = :workspace AND id = :run AND status <> 'finished'",
+        {"workspace": workspace, "run": run_id},
     )

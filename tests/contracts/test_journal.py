@@ -380,6 +380,24 @@ async def test_an_approval_is_consumed_once_by_what_it_approved(journal: SqliteJ
     assert "unknown" in await refused(journal, execution("x3", approval_id="a7", call_id="c3"))
 
 
+async def test_a_run_waits_while_a_request_of_its_is_open_and_nothing_that_was_approved_is_left(
+    journal: SqliteJournal,
+) -> None:
+    async def status() -> str:
+        row = await journal.run("r1")
+        return row.status if row else ""
+
+    await journal.append(run_started(), requested("a1"), requested("a2", call_id="c2"), requested("a3", call_id="c3"))
+    await journal.append(denied("a1"))
+    assert await status() == "waiting"
+    await journal.append(vote("a2"))
+    assert await status() == "running"  # what was approved is to be executed, whatever else waits
+    await journal.append(execution("x2", "a2", "c2"))
+    assert await status() == "waiting"
+    await journal.append(Draft(ApprovalClosed("a3", ApprovalState.EXPIRED, "nobody decided"), run_id="r1"))
+    assert await status() == "running"
+
+
 async def test_what_was_only_observed_is_never_voted_on_or_executed(journal: SqliteJournal) -> None:
     await journal.append(requested("a1", observe_only=True))
     await refused(journal, vote("a1"))

@@ -99,6 +99,16 @@ async def test_what_was_approved_waits_for_its_window_and_then_runs_once(tmp_pat
         assert [event.outcome for event in await spot.events(ExecutionFinished)] == [ExecutionOutcome.SUCCEEDED]
 
 
+async def test_a_target_is_not_looked_at_while_the_window_is_shut(tmp_path: Path) -> None:
+    async with place(tmp_path, calling(turn("a", 1))) as spot:
+        spot.policy = policy_of(window(spot.now() + timedelta(hours=1)))
+        await spot.advance()
+        approval = await spot.vote()
+        spot.plant.unreachable = "the API server is down"  # whoever looked would cancel it
+        await spot.advance()
+        assert await spot.state(approval) is ApprovalState.APPROVED
+
+
 async def test_a_window_that_opens_too_late_lets_the_approval_expire(tmp_path: Path) -> None:
     async with place(tmp_path, calling(turn("a", 1)), concluded()) as spot:
         spot.policy = policy_of(window(spot.now() + timedelta(hours=4)))
