@@ -90,8 +90,18 @@ def _firing(incident: Incident) -> str:
 def progress(run: Run) -> Body:
     """What the run looked at, what it found first, what it waits for: one plan, edited in place."""
     title = _progress_title(run)
-    tasks = list(_tasks(run))
-    return Body(kit.safe(title, 280), ({"type": "plan", "title": title, "tasks": tasks[:50]},))
+    tasks = _fitting(list(_tasks(run))[:50])
+    return Body(kit.safe(title, 280), ({"type": "plan", "title": title, "tasks": tasks},))
+
+
+def _fitting(tasks: list[Block]) -> list[Block]:
+    """The details of the first steps go where a message cannot hold them all: what came last matters most."""
+    excess = kit.size(tasks) - kit.ROOM
+    for number, task in enumerate(tasks):
+        if excess > 0 and "details" in task:
+            tasks[number] = {name: value for name, value in task.items() if name != "details"}
+            excess -= kit.size(task) - kit.size(tasks[number])
+    return tasks
 
 
 def _progress_title(run: Run) -> str:

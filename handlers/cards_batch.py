@@ -11,7 +11,10 @@ from handlers import kit
 from handlers.cards_approval import EFFECTS, needed, title_of, undo_button, who_decided, word_of
 from handlers.kit import Block, Body
 
-_LITERAL = 450  # characters of one change; requests that are longer have a card of their own
+_LITERALS = ((450, 450), (450, 90), (280, 60), (140, 40))
+"""Characters of one change that waits, and of one that does not any more: the first pair with which the card holds them all.
+Requests that are longer have a card of their own."""
+_ROOM = 12_800  # characters, by kit.size; Slack refuses a message of more than 13,200, and it would lose its buttons
 _MOST_UNDOS = 5
 
 
@@ -19,7 +22,9 @@ def batch(items: Sequence[Approval]) -> Body:
     """The card as it stands: what can be decided together, and what became of each."""
     head = f"{_words(items)}: {len(items)} × {kit.line(items[0].request.action.tool.replace('_', ' '), 60)}"
     places = ", ".join(kit.safe(str(item.request.action.target), 80) for item in items[:3])
-    return Body(f"{head} ({places}{' …' if len(items) > 3 else ''})", tuple(_card(items, head)))
+    text = f"{head} ({places}{' …' if len(items) > 3 else ''})"
+    bodies = (Body(text, tuple(_card(items, head, *most))) for most in _LITERALS)
+    return next((body for body in bodies if kit.size(body.blocks) <= _ROOM), Body(text))
 
 
 def _words(items: Sequence[Approval]) -> str:
@@ -27,7 +32,7 @@ def _words(items: Sequence[Approval]) -> str:
     return next(iter(counted)) if len(counted) == 1 else ", ".join(f"{count} {word}" for word, count in counted.items())
 
 
-def _card(items: Sequence[Approval], head: str) -> Iterator[Block]:
+def _card(items: Sequence[Approval], head: str, most: int, most_ended: int) -> Iterator[Block]:
     first = items[0].request
     yield kit.header(head)
     if first.observe_only:
@@ -36,7 +41,11 @@ def _card(items: Sequence[Approval], head: str) -> Iterator[Block]:
     facts += [("Touches", _touches(items)), ("Expires", kit.when(first.expires_at, "{time}"))]
     yield kit.fields(facts)
     for number, item in enumerate(items, 1):
-        yield from _item(number, item)
+        yield from _item(
+            number, item, most if item.state in (ApprovalState.PENDING, ApprovalState.APPROVED) else most_ended
+        )
+    if most < _LITERALS[0][0]:
+        yield kit.context("⚠️ *Not all of each change fits here.* Read them with Why? before you approve.")
     yield kit.context(*_small_print(items))
     yield from _buttons(items)
 
@@ -46,7 +55,7 @@ def _touches(items: Sequence[Approval]) -> str:
     return kit.plural(sum(touched), "object") if all(touched) else "not known"
 
 
-def _item(number: int, item: Approval) -> Iterator[Block]:
+def _item(number: int, item: Approval, most: int) -> Iterator[Block]:
     action = item.request.action
     what = f"{number}. *{kit.safe(title_of(action), 90)}* {kit.code(str(action.target), 90)}"
     decided = "" if item.state is ApprovalState.PENDING else f"{word_of(item)}: "
@@ -57,7 +66,7 @@ def _item(number: int, item: Approval) -> Iterator[Block]:
     )
     note = f" {kit.safe(item.request.note, 90)}" if item.request.note else ""
     yield kit.context(f"{decided}{what}{why}{note}")
-    yield kit.preformatted("\n".join(filter(None, (kit.json_lines(action.arguments), action.diff))), _LITERAL)
+    yield kit.preformatted("\n".join(filter(None, (kit.json_lines(action.arguments), action.diff))), most)
 
 
 def _small_print(items: Sequence[Approval]) -> Iterator[str]:

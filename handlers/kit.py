@@ -13,7 +13,7 @@ from handlers.blocks import escape, fit, neutralise
 
 Block = dict[str, Any]
 _USER, _CHANNEL = re.compile("[UW][A-Z0-9]{2,}"), re.compile("[CGD][A-Z0-9]{2,}")
-_ROOM = 11_000  # characters of a message that are used; Slack refuses more than about 13,200
+ROOM = 11_000  # characters of a message that are used; Slack refuses more than about 13,200
 
 
 @dataclass(frozen=True)
@@ -128,20 +128,21 @@ def json_lines(values: Mapping[str, Any], room: int = 0) -> str:
 def within(blocks: Iterable[Block], most: int = 48) -> tuple[Block, ...]:
     """As many blocks as one message holds, and how many were left out."""
     kept: list[Block] = []
-    size, left_out = 0, 0
+    used, left_out = 0, 0
     for block in blocks:
-        size += _size(block)
-        if left_out or len(kept) >= most or size > _ROOM:
+        used += size(block)
+        if left_out or len(kept) >= most or used > ROOM:
             left_out += 1
         else:
             kept.append(block)
     return (*kept, context(f"and {left_out} more")) if left_out else tuple(kept)
 
 
-def _size(value: Any) -> int:
+def size(value: Any) -> int:
+    """The characters of blocks, a little more than what Slack counts."""
     if isinstance(value, dict):
-        return sum(len(inner) if isinstance(inner, str) else _size(inner) for inner in value.values())
-    return sum(map(_size, value)) if isinstance(value, list) else 0
+        return sum(len(inner) if isinstance(inner, str) else size(inner) for inner in value.values())
+    return sum(map(size, value)) if isinstance(value, list | tuple) else 0
 
 
 # --- blocks -----------------------------------------------------------------------------------------------------------

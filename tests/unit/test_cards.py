@@ -148,6 +148,17 @@ def test_an_address_that_a_monitor_wrote_is_code_and_no_link() -> None:
     assert "grafana.acme.example/d/1" in str(plain)
 
 
+def test_a_long_run_keeps_its_plan_and_the_details_of_its_last_steps() -> None:
+    long = ToolResult("c", "kubernetes_get", True, "text", "E1", {}, 12, 0, {"kind": "Pod", "name": "n" * 200})
+    calls = {f"{step}.{n}": call_of(f"{step}.{n}", step, result=long) for step in range(1, 21) for n in range(8)}
+    body = cards.progress(run_of(calls=calls))
+    accepted(body)
+    tasks = body.blocks[0]["tasks"]
+    assert "details" not in tasks[0]
+    assert "details" in tasks[-1]
+    assert len(tasks) == 20
+
+
 def test_progress_names_what_was_looked_at_found_and_waited_for() -> None:
     waiting = call_of("c3", 1, result=None, approval=Approval(request_of()))
     calls = {"c1": call_of("c1"), "c2": call_of("c2", result=None), "c3": waiting}

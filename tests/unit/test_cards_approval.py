@@ -28,6 +28,7 @@ from domain.runs import Origin, RunSpec, RunStatus
 from handlers import cards_home, cards_info, dialogs
 from handlers.blocks import problems, view_problems
 from handlers.cards_approval import approval as card, call_to, title_of, value_of, word_of
+from handlers.cards_batch import batch
 from tests.slack_harness import CHECKOUT, action_of, incident_of, request_of
 from tests.unit.test_cards import NASTY, accepted, tame
 
@@ -286,3 +287,21 @@ def test_who_denied_is_mentioned_by_the_id_in_the_vote() -> None:
     shown = str(card(Approval(request_of(), ApprovalState.DENIED, (denied,), closed_by="U024BE7LH")).blocks)
     assert "*Denied* by <@U07MARA0001>" in shown
     assert "U024BE7LH" not in shown
+
+
+@pytest.mark.parametrize("ended", range(0, 21, 4))
+def test_a_card_of_twenty_long_changes_keeps_its_buttons(ended: int) -> None:
+    action = action_of(arguments={"name": "n" * 440}, diff="", target=replace(CHECKOUT, name="t" * 200))
+    items = [
+        Approval(
+            request_of(f"a{number}", action=action, batch="b1", note="w" * 200),
+            ApprovalState.SUPERSEDED if number < ended else ApprovalState.PENDING,
+            closed_reason="r" * 200 if number < ended else "",
+        )
+        for number in range(20)
+    ]
+    body = batch(items)
+    accepted(body)
+    assert body.blocks[-1]["type"] == "actions"
+    assert sum(block["type"] == "rich_text" for block in body.blocks) == 20
+    assert ("Not all of each change" in str(body.blocks)) is (ended <= 8)
