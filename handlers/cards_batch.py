@@ -45,7 +45,9 @@ def _card(items: Sequence[Approval], head: str, most: int, most_ended: int) -> I
             number, item, most if item.state in (ApprovalState.PENDING, ApprovalState.APPROVED) else most_ended
         )
     if most < _LITERALS[0][0]:
-        yield kit.context("⚠️ *Not all of each change fits here.* Read them with Why? before you approve.")
+        yield kit.context(
+            "⚠️ *Not all of each change fits here.* Read each with `/agent why` and its id before you approve."
+        )
     yield kit.context(*_small_print(items))
     yield from _buttons(items)
 
@@ -65,7 +67,8 @@ def _item(number: int, item: Approval, most: int) -> Iterator[Block]:
         else ""
     )
     note = f" {kit.safe(item.request.note, 90)}" if item.request.note else ""
-    yield kit.context(f"{decided}{what}{why}{note}")
+    named = f" {kit.code(item.request.id, 40)}" if most < _LITERALS[0][0] and not decided else ""
+    yield kit.context(f"{decided}{what}{why}{note}{named}")
     yield kit.preformatted("\n".join(filter(None, (kit.json_lines(action.arguments), action.diff))), most)
 
 

@@ -305,3 +305,4 @@ def test_a_card_of_twenty_long_changes_keeps_its_buttons(ended: int) -> None:
     assert body.blocks[-1]["type"] == "actions"
     assert sum(block["type"] == "rich_text" for block in body.blocks) == 20
     assert ("Not all of each change" in str(body.blocks)) is (ended <= 8)
+    assert ("`a19`" in str(body.blocks)) is (ended <= 8), "what does not fit can be asked for by its id"
