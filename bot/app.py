@@ -22,6 +22,7 @@ from bot.config import Settings, is_loopback, pairs, variable
 from bot.measure import Measures
 from bot.models.rules import Rules
 from bot.models.second_look import Checker
+from bot.narrator import Narrator
 from bot.notary import EVERY_SECONDS, Notary
 from bot.plane import Plane
 from bot.policy_files import PolicyFiles, announce, read_folder, variables
@@ -101,7 +102,7 @@ async def running(
         schedule = Schedule(jobs)
         _begin_measuring(stack, opened, jobs)
         socket = _socket_mode(settings, bolt, services)
-        readiness = _readiness(opened.journal, services.sender, socket, schedule, opened.policy)
+        readiness = _readiness(opened.journal, services.sender, socket, schedule, opened.policy, plane.narrator)
         routes = [
             *intake.routes(plane, settings.agent_alert_token.get_secret_value(), services.redact),
             *vitals.routes(readiness, vitals.refresher(opened.measures, plane, Path(settings.agent_database), clock)),
@@ -422,7 +423,12 @@ async def _serving(routes: Sequence[web.RouteDef], settings: Settings) -> AsyncI
 
 
 def _readiness(
-    journal: Journal, sender: Sender, socket: SocketMode | None, schedule: Schedule, policy: PolicyFiles
+    journal: Journal,
+    sender: Sender,
+    socket: SocketMode | None,
+    schedule: Schedule,
+    policy: PolicyFiles,
+    narrator: Narrator,
 ) -> Callable[[], Any]:
     """What is not as it should be, one sentence each; empty means ready."""
 
@@ -432,6 +438,8 @@ def _readiness(
             found.append("Slack is not connected (Socket Mode)")
         if not schedule.running:
             found.append("the schedule does not run")
+        if not narrator.running:
+            found.append("the messages of incidents are not kept up to date")
         found += [f"policy: {problem}" for problem in policy.problems]
         try:
             await journal.control()

@@ -7,7 +7,6 @@ import asyncio
 from bot.agent.world import World, log
 from domain.alerts import Incident
 from domain.decisions import ApprovalState
-from domain.errors import AgentError
 from domain.runs import RunOutcome, RunStatus
 
 EVERY_SECONDS = 0.5
@@ -34,6 +33,11 @@ class Narrator:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
+    @property
+    def running(self) -> bool:
+        """Whether incidents' messages are kept true."""
+        return self._task is not None and not self._task.done()
+
     def touch(self, incident_id: str) -> None:
         """Something about an incident changed."""
         if incident_id:
@@ -54,7 +58,7 @@ class Narrator:
             for incident_id in touched:
                 try:
                     await self._show(incident_id)
-                except AgentError:
+                except Exception:  # noqa: BLE001 – one incident's surprise must not freeze the messages of all
                     log.exception("an incident could not be shown", extra={"incident_id": incident_id})
             await asyncio.sleep(EVERY_SECONDS)
 

@@ -94,7 +94,7 @@ class Plane:
         self._noise = noise
         self._windows: tuple[MaintenanceWindow, ...] = ()
         self._workers = Workers(workers, self._advance)
-        self._narrator = Narrator(self.world)
+        self.narrator = Narrator(self.world)
         self._background: set[asyncio.Task[None]] = set()
         self._control = asyncio.Lock()
 
@@ -104,12 +104,12 @@ class Plane:
         await self._obey()
         for incident in await journal.incidents(open_only=True, limit=10_000):
             self._open.open(incident)
-            self._narrator.touch(incident.id)
+            self.narrator.touch(incident.id)
         self._intake = await self._take_over()
         for approval in await journal.approvals(pending=True, limit=1000):
             await self.world.chat.approval(approval)
         await brakes.settle(self.world)
-        self._narrator.start()
+        self.narrator.start()
         self._workers.start()
         await self._wake_runs()
 
@@ -138,7 +138,7 @@ class Plane:
     async def stop(self) -> None:
         """Stop working. Whatever was under way goes on from the journal at the next start."""
         await self._workers.stop()
-        await self._narrator.stop()
+        await self.narrator.stop()
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
@@ -163,7 +163,7 @@ class Plane:
         """Show what became of alerts, and work on the runs that they start."""
         for receipt in receipts:
             for incident_id in (receipt.incident_id, *receipt.replaced):
-                self._narrator.touch(incident_id)
+                self.narrator.touch(incident_id)
             if receipt.run_id:
                 self._workers.enqueue(receipt.run_id)
             if receipt.run_id and receipt.why:
@@ -218,7 +218,7 @@ class Plane:
         approval = await voting.cast(self.world, approval_id, vote, channel=channel, message_ts=message_ts)
         if approval.state is not ApprovalState.PENDING:
             self._workers.enqueue(approval.request.run_id)
-        self._narrator.touch(approval.request.incident_id)
+        self.narrator.touch(approval.request.incident_id)
         return approval
 
     async def propose_edit(self, approval_id: str, user: str, arguments: Mapping[str, Any]) -> ApprovalRequest | None:
@@ -428,7 +428,7 @@ class Plane:
                 self._ended(approval)
 
     def _ended(self, approval: Approval) -> None:
-        self._narrator.touch(approval.request.incident_id)
+        self.narrator.touch(approval.request.incident_id)
         self._workers.enqueue(approval.request.run_id)
 
     # --- runs -----------------------------------------------------------------------------------------------------------
@@ -440,9 +440,9 @@ class Plane:
         try:
             row = await self.world.journal.run(run_id)
             if row is not None:
-                await self._narrator.introduce(row.spec.incident_id)
+                await self.narrator.introduce(row.spec.incident_id)
             run = await advance(self.world, run_id)
-            self._narrator.touch(run.spec.incident_id)
+            self.narrator.touch(run.spec.incident_id)
             if pictures.picture_of(run) is not None:
                 self._later(pictures.show(self.world, run))
         except JournalError as error:

@@ -29,10 +29,8 @@ _NAMES = [name for name, _, _ in cards_info.COMMANDS]
 _PERIOD = re.compile(r"(\d{1,3})\s*([dhw])?")
 _LINK_PATIENCE_S = 5.0
 _URGENT = frozenset({"pause", "mode", "reset", "restore"})
-_FOR_ANYBODY = _URGENT | {
-    "resume",
-    "whoami",
-}  # they look at the person themselves: a brake works also while Slack is silent
+# they look at the person themselves: a brake works also while Slack is silent
+_FOR_ANYBODY = _URGENT | {"resume", "maintenance", "whoami"}
 
 
 def register(app: AsyncApp, services: Services) -> None:

@@ -30,6 +30,7 @@ BROAD_EXCEPTS = {
     "bot/otel.py:export": "a trace is a view of the record, and must not disturb what is recorded",
     "bot/plane.py:_advance": "one run's surprise must not stop the others",
     "bot/agent/execute.py:run": "a call that may have left is looked for, whatever broke; the log has the traceback",
+    "bot/narrator.py:_tell": "one incident's surprise must not freeze the messages of all",
     # strangers
     "bot/tools/mcp_session.py:_own": "whatever breaks in an MCP server and its client is a sentence for who called it",
     # the last guards: whatever breaks in them must not become an execution or a leak

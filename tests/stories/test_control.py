@@ -79,6 +79,13 @@ async def test_observe_mode_holds_over_a_restart(tmp_path: Path) -> None:
         assert story.changes() == []
 
 
+async def test_the_service_is_not_ready_when_nothing_keeps_its_messages_true(tmp_path: Path) -> None:
+    async with telling(tmp_path) as story:
+        assert await story.stage.app.readiness() == []
+        await story.plane.narrator.stop()
+        assert await story.stage.app.readiness() == ["the messages of incidents are not kept up to date"]
+
+
 async def test_announced_maintenance_opens_nothing_until_it_is_ended(tmp_path: Path) -> None:
     async with telling(tmp_path) as story:
         await command(story, "maintenance shop", "/agent maintenance <namespace> <2h> [reason]")

@@ -160,11 +160,14 @@ class Paper:
     glasses: list[tuple[BreakGlass, tuple[Approval, ...]]] = field(default_factory=list)
     reviews: list[tuple[str, int]] = field(default_factory=list)
     broken: Exception | None = None
+    unshowable: Exception | None = None
     told: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def incident(self, incident: Incident, *, status: str = "") -> None:
-        self.incidents.append((incident, status))
         self.told.set()
+        if self.unshowable is not None:
+            raise self.unshowable
+        self.incidents.append((incident, status))
 
     async def progress(self, run: Run) -> None:
         self.runs.append(run)

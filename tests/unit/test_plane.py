@@ -198,6 +198,27 @@ async def test_a_run_that_breaks_ends_with_its_open_questions_withdrawn_and_its_
             await approve(spot, other)
 
 
+# --- the narrator -----------------------------------------------------------------------------------------------------
+
+
+async def test_an_incident_that_cannot_be_shown_silences_none_of_the_others(tmp_path: Path) -> None:
+    async with planed(tmp_path) as (spot, plane):
+        await plane.pause(PERSON, "so that nothing runs meanwhile")
+        spot.chat.unshowable = RuntimeError("a bug in a message")
+        await plane.receive([replace(PIPELINE, fingerprint="f1", group="one")])
+        async with asyncio.timeout(5):
+            await spot.chat.told.wait()
+            spot.chat.unshowable = None
+            spot.chat.told.clear()
+            [receipt] = await plane.receive([replace(PIPELINE, fingerprint="f2", group="two")])
+            while receipt.incident_id not in {incident.id for incident, _ in spot.chat.incidents}:
+                await spot.chat.told.wait()
+                spot.chat.told.clear()
+        assert plane.narrator.running
+        await plane.narrator.stop()
+        assert not plane.narrator.running
+
+
 # --- the sweep --------------------------------------------------------------------------------------------------------
 
 
