@@ -68,6 +68,7 @@ def chain(
             (workspace, seq, entry.salt, entry.body),
         )
         envelope = Envelope(seq, workspace, draft.incident_id, draft.run_id, moment, entry.actor, draft.event, chained)
+        views.admit(db, envelope)
         views.fold(db, envelope)
         envelopes.append(envelope)
         head = (seq, chained)

@@ -113,6 +113,17 @@ LogOnly = (
 """Events of which the log itself is all that is read."""
 
 
+def admit(db: sqlite3.Connection, at: Envelope) -> None:
+    """Refuse of a new event what earlier versions recorded: `fold` takes it, so that their journals open. Raises Conflict."""
+    match at.event:
+        case ApprovalRequested(request):
+            runs.goes_on(db, at.workspace, request.run_id)
+        case VoteCast(approval_id):
+            runs.goes_on(db, at.workspace, approvals.run_of(db, at.workspace, approval_id))
+        case ExecutionStarted():
+            runs.goes_on(db, at.workspace, at.run_id)
+
+
 def fold(db: sqlite3.Connection, at: Envelope) -> None:
     """Bring the projections up to this event. Raises Conflict where one of them refuses it."""
     match at.event:

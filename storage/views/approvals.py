@@ -20,9 +20,8 @@ _WITHOUT_VOTE = {ApprovalState.DENIED, ApprovalState.EXPIRED, ApprovalState.CANC
 
 
 def requested(db: sqlite3.Connection, at: Envelope, event: ApprovalRequested) -> None:
-    """A new id, of a run that goes on. It waits, unless the request only records what would have been asked."""
+    """A new id. The run waits, unless the request only records what would have been asked."""
     request, action = event.request, event.request.action
-    runs.goes_on(db, at.workspace, request.run_id)
     must_change(
         db.execute(
             "INSERT INTO approvals (workspace, id, seq, run_id, incident_id, tool, environment, target_key,"
@@ -54,6 +53,12 @@ def requested(db: sqlite3.Connection, at: Envelope, event: ApprovalRequested) ->
         runs.waits(db, at.workspace, request.run_id)
 
 
+def run_of(db: sqlite3.Connection, workspace: str, approval_id: str) -> str:
+    """The run that asks it, empty where there is no such request."""
+    row = db.execute("SELECT run_id FROM approvals WHERE workspace = ? AND id = ?", (workspace, approval_id)).fetchone()
+    return str(row[0]) if row else ""
+
+
 def voted(db: sqlite3.Connection, at: Envelope, event: VoteCast) -> None:
     """A new word of a person, on a request that is open to it; the vote that settles it brings its state about.
 
@@ -68,7 +73,6 @@ def voted(db: sqlite3.Connection, at: Envelope, event: VoteCast) -> None:
     takes = (ApprovalState.PENDING,) if vote.verdict is Verdict.APPROVE else _OPEN
     if row is None or row[0] not in takes or row[1]:
         raise Conflict(f"the approval request {event.approval_id} is {_standing(row)}: nobody can vote on it")
-    runs.goes_on(db, at.workspace, row[2])
     if event.seen not in (None, _votes(db, at.workspace, event.approval_id)):
         raise Conflict(f"somebody voted on {event.approval_id} in the same moment")
     before = _last_word(db, at.workspace, event.approval_id, vote.user)

@@ -24,10 +24,9 @@ Counter = Literal["proposed", "approved", "edited", "denied", "executed", "verif
 
 
 def started(db: sqlite3.Connection, at: Envelope, event: ExecutionStarted) -> None:
-    """The call's only execution, while its run goes on and nobody has paused. With an approval: that one, of this digest."""
+    """The call's only execution, while nobody has paused. With an approval: that one, approved, of this digest."""
     action = event.action
     brakes.not_paused(db, at.workspace)
-    runs.goes_on(db, at.workspace, at.run_id)
     if event.approval_id:
         _consume(db, at.workspace, at.run_id, event)
     must_change(

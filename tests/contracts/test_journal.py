@@ -39,6 +39,7 @@ from domain.fold import fold
 from domain.runs import RunOutcome, RunStatus
 from storage.journal import SqliteJournal, open_journal
 from storage.reader import read_journal
+from tests.contracts import forger
 from tests.contracts.journal_samples import (
     CART,
     NOON,
@@ -241,6 +242,20 @@ async def test_a_run_that_ended_asks_nobody_takes_no_vote_and_executes_nothing(j
     row = await journal.run("r1")
     assert row is not None
     assert row.status is RunStatus.FINISHED
+
+
+async def test_a_journal_in_which_an_earlier_version_took_a_late_vote_still_opens(tmp_path: Path, clock: Clock) -> None:
+    path = tmp_path / "agent.db"
+    async with open_journal(str(path), "late", clock=clock) as journal:
+        finished = Draft(RunFinished(RunOutcome.FAILED, "an unexpected error"), run_id="r1")
+        await journal.append(run_started(), requested("a1"), vote("a1"), finished)
+    start, asked, voted, ended = forger.read(path)
+    forger.write(path, forger.chained([start, asked, ended, voted]))
+    async with open_journal(str(path), "late", clock=clock) as journal:
+        assert await journal.rebuild() == 4
+        row = await journal.run("r1")
+        assert row is not None
+        assert row.status is RunStatus.FINISHED
 
 
 async def test_a_run_waits_while_people_are_asked(journal: SqliteJournal) -> None:
