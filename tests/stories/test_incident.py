@@ -12,7 +12,7 @@ import pytest
 
 from bot.local.scenarios import SCENARIOS
 from domain.actions import Mode
-from domain.decisions import Actor, Approval, ApprovalState, ExecutionOutcome, Verdict, Vote
+from domain.decisions import Actor, Approval, ApprovalState, Check, ExecutionOutcome, Verdict, Vote
 from domain.errors import NotAllowed
 from domain.events import (
     AlertReceived,
@@ -30,6 +30,7 @@ from domain.events import (
     VoteRefused,
     WorkUnitRecorded,
 )
+from domain.ports import Probe
 from domain.runs import RunOutcome
 from domain.work import WorkOutcome
 from storage.verify import verify
@@ -383,25 +384,37 @@ def write_policies(folder: Path) -> None:
         (folder / name / "all.yaml").write_text(text)
 
 
-async def test_a_call_that_ends_in_a_surprise_is_shown_as_unknown_and_not_as_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("arrived", "outcome", "word"),
+    [(None, ExecutionOutcome.UNKNOWN, "Unknown"), (False, ExecutionOutcome.FAILED, "Failed")],
+)
+async def test_a_call_that_ends_in_a_surprise_is_looked_for_and_shown_as_what_is_known_of_it(
+    tmp_path: Path, arrived: bool | None, outcome: ExecutionOutcome, word: str
+) -> None:
     async with telling(tmp_path) as story:
         world = story.plane.world
 
         async def surprise(_action: object, _key: str) -> str:
             raise RuntimeError("nobody thought of this")
 
-        broken = replace(world.tools["kubernetes_rollback"], executor=surprise)
+        async def found(_action: object, _key: str) -> bool | None:
+            return arrived
+
+        async def unseen(_action: object) -> Probe:
+            return Probe((Check("change in place", passed=False, detail="it is not there"),), settled=True)
+
+        broken = replace(world.tools["kubernetes_rollback"], executor=surprise, finder=found, prober=unseen)
         story.plane.world = replace(world, tools={**world.tools, "kubernetes_rollback": broken})
         await story.begin()
         approval = await story.approval()
         await story.press(MARA, approval)
-        assert (await story.finished()).outcome is RunOutcome.FAILED
+        assert (await story.finished()).outcome is RunOutcome.NOT_REMEDIATED
         [unit] = await story.recorded(WorkUnitRecorded)
         assert (unit.unit.outcome, unit.unit.worth) == (WorkOutcome.FAILED, False)  # it counts against, like any other
         [execution] = [a.execution for a in await story.journal.approvals()]
-        assert execution.outcome is ExecutionOutcome.UNKNOWN
+        assert execution.outcome is outcome
         await story.thread()
-        assert "Unknown" in str(await shown(story, approval))
+        assert word in str(await shown(story, approval))
 
 
 async def test_an_edit_in_observe_mode_shows_what_it_would_have_asked_and_waits_for_nobody(tmp_path: Path) -> None:
