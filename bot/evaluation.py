@@ -140,6 +140,7 @@ def judge(scenario: Scenario, run: Run, proposed: Sequence[str], took_ms: int) -
         tokens=usage.input_tokens + usage.output_tokens,
         cost_micros=usage.cost_micros,
         took_ms=took_ms,
+        failed=run.model_failure,  # the built-in rules went on for it, so that the answer is not the model's
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from bot.analyzers.fields import clock, plural, sentence, short
+from bot.analyzers.fields import at, clock, plural, sentence, short
 from bot.analyzers.findings import finding
 from bot.analyzers.groups import Group, began, cite_logs, groups_of, last_lines, share, warning
 from bot.analyzers.memory import changed_before
@@ -89,23 +89,34 @@ def _bad_rollout(scene: Scene, group: Group, found: Blame) -> Finding:
         detail += f" Change cause: {bad.change_cause}."
     if lines:
         detail += f" Its last words: “{short(lines[-1])}”."
+    unfit = _no_rollback(scene, found)
     return finding(
         "deployment.bad_rollout",
         scene.target,
         f"Revision {bad.number} of {scene.target.name} is bad: {what}",
-        detail,
+        f"{detail} {unfit}".rstrip(),
         [
             cite(scene.history, "rollout history", _told(found.changes)),
             cite(scene.pods, f"status of pod {group.worst.pod}", f"{seen}, revision {bad.number}"),
             cite_logs(logs, group, lines),
         ],
-        proposal=rollback(scene.target, good.number, why) if scene.target.kind == "Deployment" else None,
+        proposal=None if unfit or scene.target.kind != "Deployment" else rollback(scene.target, good.number, why),
         confidence=Confidence.PROVEN if found.proven else Confidence.LIKELY,
         next_steps=[f"Find in the change to revision {bad.number} what breaks it, before it is rolled out again."],
         revision=bad.number,
         good_revision=good.number,
         changes=[str(change) for change in found.changes[:20]],
     )
+
+
+def _no_rollback(scene: Scene, found: Blame) -> str:
+    """Why a rollback would not help though the revision is to blame; empty where it would."""
+    good, bad = found.good, found.bad
+    if at(scene.workload.data, "spec", "paused") is True:
+        return "Nothing is proposed: the Deployment is paused, so that no rollout would happen."
+    if bad.returned and not found.proven:
+        return f"Nothing is proposed: revision {bad.number} came by going back, and {good.number} is what was left."
+    return ""
 
 
 def _changed_before(scene: Scene, group: Group) -> list[Finding]:

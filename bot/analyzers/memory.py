@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
-from bot.analyzers.fields import clock, plural
+from bot.analyzers.fields import clock, items, plural, text
 from bot.analyzers.findings import finding
 from bot.analyzers.groups import Group, began, cite_logs, containers_of, last_lines, share
 from bot.analyzers.proposals import memory_limit
@@ -61,7 +63,7 @@ def changed_before(scene: Scene, group: Group) -> Blame | None:
 
 def _raise(scene: Scene, group: Group) -> tuple[Proposal | None, str]:
     """The proposal with its reckoning, or none with the reason."""
-    worst = group.worst
+    worst = max(group.problems, key=lambda problem: parse_memory(problem.limit) or 0)
     limit = parse_memory(worst.limit)
     if limit is None:
         return None, "Without a limit of its own, the node or a parent ran out: nothing is proposed."
@@ -69,7 +71,13 @@ def _raise(scene: Scene, group: Group) -> tuple[Proposal | None, str]:
         return None, "Nothing is proposed: the limit of an init container is set by hand."
     if scene.target.kind not in _CAN_SET:
         return None, "Nothing is proposed: there is no single workload here whose limit could be raised."
-    lowered = _lowered(scene, group, limit)
+    template = next((one for one in _template(scene) if text(one, "name") == group.container), None)
+    if template is None:
+        return None, f"Nothing is proposed: {scene.target.name}'s template has no container {group.container}."
+    set_by_now = text(template, "resources", "limits", "memory")
+    if (parse_memory(set_by_now) or 0) > limit:
+        return None, f"Nothing is proposed: the template sets {set_by_now} by now, which this pod did not have yet."
+    lowered = _lowered(scene, group, worst.template_hash, limit)
     if lowered is not None:
         before, bad = lowered
         why = f"Revision {bad} lowered the memory limit of {group.container} from {before} to {worst.limit}; this restores it."
@@ -89,10 +97,15 @@ def _raise(scene: Scene, group: Group) -> tuple[Proposal | None, str]:
     return memory_limit(scene.target, group.container, higher, _request(worst.request, limit, higher), why), why
 
 
-def _lowered(scene: Scene, group: Group, limit: int) -> tuple[str, int] | None:
+def _template(scene: Scene) -> list[Mapping[str, Any]]:
+    """The containers that the workload makes; a sidecar that a webhook puts in is none of them."""
+    return items(scene.workload.data, "spec", "template", "spec", "containers")
+
+
+def _lowered(scene: Scene, group: Group, template_hash: str, limit: int) -> tuple[str, int] | None:
     """The limit before, and the revision that lowered it."""
     rollout = parse_history(scene.history.data) if scene.history.ok else None
-    if rollout is None or group.worst.template_hash not in {"", rollout.bad.template_hash}:
+    if rollout is None or template_hash not in {"", rollout.bad.template_hash}:
         return None
     for change in rollout.changes:
         old, new = parse_memory(change.old), parse_memory(change.new)

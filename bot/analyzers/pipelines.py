@@ -121,8 +121,10 @@ def _flaky(scene: Scene, build: Any, flaky: list[Flake]) -> Finding:
 
 def _broken(scene: Scene, build: Any, tests: list[tuple[str, int]], known: Mapping[str, Flake]) -> Finding:
     """Tests that nothing excuses: what came in with the build in which they began to fail is what is suspected."""
-    firm = [(name, since) for name, since in tests if name not in known]
-    since = min(began for _, began in firm)  # 0 where one of them may have failed for longer than is known
+    excused = len([name for name, _ in tests if name in known])
+    since = min(began for name, began in tests if name not in known)  # 0: one may have failed for longer than is known
+    firm = [(name, began) for name, began in tests if name not in known and began == since]
+    later = [(name, began) for name, began in tests if name not in known and began != since]
     commits = _commits_of(scene, build, since) if since else items(scene.builds.data, "since_green", "commits")
     details = next(
         (text(case, "details") for case in items(build, "tests", "failing") if text(case, "test") == firm[0][0]), ""
@@ -132,11 +134,12 @@ def _broken(scene: Scene, build: Any, tests: list[tuple[str, int]], known: Mappi
     if not since:
         suspects = _told(commits) or "not known"
         began = "since when is not known"
-    also = f" {plural(len(tests) - len(firm), 'flaky test')} failed as well." if len(tests) > len(firm) else ""
+    also = "".join(f" {name} fails since #{began} only." for name, began in later[:MOST_NAMED])
+    also += f" {plural(excused, 'flaky test')} failed as well." if excused else ""
     return finding(
         "build.broken_test",
         scene.target,
-        f"{_name(scene, build)} fails in {_stage(build)}: {_listed(name for name, _ in firm)}",
+        f"{_name(scene, build)} fails in {_stage(build)}: {_listed(name for name, _ in (*firm, *later))}",
         f"{_place(build)} {_listed(name for name, _ in firm)} fails {began}: {details or 'no details'}. "
         f"Suspected: {suspects}.{also}",
         [_cited(scene, build, details), cite(scene.builds, "the job's last builds", suspects)],
@@ -145,8 +148,8 @@ def _broken(scene: Scene, build: Any, tests: list[tuple[str, int]], known: Mappi
         next_steps=[f"Ask {commits[-1]['author']} about {commits[-1]['commit'][:_HEX]}, or revert it."]
         if commits
         else [],
-        proposal=_back(scene, build, commits, firm) if since else None,
-        tests=[name for name, _ in firm][:10],
+        proposal=_back(scene, build, commits, firm) if since and not later else None,
+        tests=[name for name, _ in (*firm, *later)][:10],
         commits=[each["commit"] for each in commits][:10],
         build=count(build, "number"),
     )

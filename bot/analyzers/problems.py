@@ -37,6 +37,18 @@ _START = frozenset(
 )
 
 
+_TAKEN_AWAY = (
+    "Evicted",
+    "Terminated",
+    "NodeShutdown",
+    "Shutdown",
+    "Preempting",
+    "NodeAffinity",
+    "UnexpectedAdmissionError",
+)
+"""Reasons of a failed pod that the kubelet or the scheduler ended; `OutOfcpu` and its like are more of them."""
+
+
 class Trouble(StrEnum):
     """Kinds of problem; the value is the finding's code."""
 
@@ -87,9 +99,11 @@ def problems_of(pod: Mapping[str, Any], now: datetime | None) -> tuple[Problem, 
         return ()
     if text(pod, "metadata", "deletionTimestamp"):  # what its containers say on the way out is no problem
         return (_problem(pod, Trouble.TERMINATING, message=_finalizers(pod)),) if _overdue(pod, now) else ()
-    if text(pod, "status", "reason") in {"Evicted", "NodeLost"}:
-        trouble = Trouble.EVICTED if text(pod, "status", "reason") == "Evicted" else Trouble.NODE_LOST
-        return (_problem(pod, trouble, message=text(pod, "status", "message")),)
+    if text(pod, "status", "reason") == "NodeLost":
+        return (_problem(pod, Trouble.NODE_LOST, message=text(pod, "status", "message")),)
+    if _taken_away(pod, phase):
+        message = text(pod, "status", "message") or text(condition(pod, "DisruptionTarget"), "message")
+        return (_problem(pod, Trouble.EVICTED, reason=text(pod, "status", "reason"), message=message),)
     scheduled = condition(pod, "PodScheduled")
     if text(scheduled, "status") == "False":
         reason, message = text(scheduled, "reason"), text(scheduled, "message")
@@ -153,6 +167,15 @@ def last_crash(pods: Iterable[Mapping[str, Any]], now: datetime | None) -> Crash
         exit_code=number(ended, "exitCode"),
         ended_at=when(ended, "finishedAt"),
         runs_since=when(status, "state", "running", "startedAt"),
+    )
+
+
+def _taken_away(pod: Mapping[str, Any], phase: str) -> bool:
+    """Whether the machinery ended a pod: the exit codes of its containers then say nothing about the application."""
+    reason = text(pod, "status", "reason")
+    disrupted = text(condition(pod, "DisruptionTarget"), "status") == "True"
+    return reason == "Evicted" or (
+        phase == "Failed" and (disrupted or reason in _TAKEN_AWAY or reason.startswith("OutOf"))
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,12 +14,15 @@ from bot.analyzers.problems import Problem, Trouble
 SOON = timedelta(hours=1)
 """A revision that was rolled out completely is suspected only of what begins within this time of its start."""
 
+SKEW = timedelta(minutes=1)
+"""How much earlier than the rollout a trouble may seem to begin by clocks that disagree; what is older is not its doing."""
+
 _EXPLAINS = {
     Trouble.IMAGE: (".image",),
     Trouble.CONFIG: ("env", "volume", "configmap", "secret"),
     Trouble.UNSCHEDULABLE: (
-        "resources", "nodeselector", "nodename", "affinity", "toleration", "topologyspread", "scheduler", "port", "volume",
-        "priorityclass",
+        "resources", "nodeselector", "nodename", "affinity", "toleration", "topologyspread", "scheduler", "hostport",
+        "spec.volumes", "priorityclass",
     ),
     Trouble.CRASH: ("",),
     Trouble.EXITED: ("",),
@@ -27,6 +31,12 @@ _EXPLAINS = {
     Trouble.STARTING: ("volume",),
 }  # fmt: skip
 """Words in a changed field's path that let the change explain a problem. Memory and lost nodes have findings of their own."""
+
+_LACKS = re.compile(r"Insufficient ([-\w./]*\w)")
+_MISSES = re.compile(
+    r"""(?:secret|configmap) "([^"]+)"|key (\S+) in (?:Secret|ConfigMap) (?:[^/\s]+/)?([^\s,;]+)""", re.IGNORECASE
+)
+"""What the kubelet says of a Secret, a ConfigMap or a key that is not there."""
 
 _NO_CHANGE = ("restartedAt", "pod-template-hash", "change-cause")
 
@@ -102,7 +112,8 @@ def blame(problems: Iterable[Problem], rollout: Rollout | None, began: datetime 
     """The rollout, where it explains these problems of one kind; else why it is not blamed, empty where there is none.
 
     It is not blamed where pods of an earlier revision have the problem too, where there is no earlier revision, where
-    nothing that changed can cause such a problem, or where the revision had run well for SOON before.
+    nothing that changed can cause such a problem, where it began before the rollout, or where the revision had run well for
+    SOON before.
     """
     problems = [problem for problem in problems if problem.trouble in _EXPLAINS]
     if rollout is None or not problems:
@@ -114,7 +125,10 @@ def blame(problems: Iterable[Problem], rollout: Rollout | None, began: datetime 
         return f"pods of a revision before {bad.number} have the same problem"
     if not any(explains(change, problem) for change in rollout.changes for problem in problems):
         return f"nothing that changed between revisions {good.number} and {bad.number} can cause this"
-    if rollout.completed and not _soon(bad, problems, began):
+    start = _start(bad, problems)
+    if rollout.completed and began is not None and start is not None and began < start - SKEW:
+        return f"this began at {clock(began)}, before revision {bad.number} was rolled out"
+    if rollout.completed and not (began is not None and start is not None and began - start <= SOON):
         return f"revision {bad.number} was complete before this began, it has run since {clock(bad.created_at)}"
     return Blame(good, bad, rollout.changes, proven=good.ready > 0)
 
@@ -124,18 +138,27 @@ def explains(change: Change, problem: Problem) -> bool:
     path = change.path.lower()
     if problem.trouble is Trouble.IMAGE and problem.container and f"[{problem.container}]" not in change.path:
         return False
-    named = bool(problem.message) and any(
-        len(value) > 2 and f'"{value}"' in problem.message for value in (change.old, change.new)
-    )
-    return named or any(word in path for word in _EXPLAINS.get(problem.trouble, ()))
+    values = (change.old, change.new)
+    if problem.trouble is Trouble.CONFIG and (missing := _missing(problem.message)):
+        return any(name == value or f'"{name}"' in value for name in missing for value in values)
+    if problem.trouble is Trouble.UNSCHEDULABLE and "resources" in path:
+        lacking = _LACKS.findall(problem.message)
+        return not lacking or any(path.endswith(name.lower()) or name in change.new for name in lacking)
+    if any(len(value) > 2 and f'"{value}"' in problem.message for value in values):
+        return True
+    return any(word in path for word in _EXPLAINS.get(problem.trouble, ()))
 
 
-def _soon(bad: Revision, problems: Iterable[Problem], began: datetime | None) -> bool:
+def _missing(message: str) -> set[str]:
+    """The Secrets and ConfigMaps that a message names as missing, or as lacking a key, and that key."""
+    return {name for pair in _MISSES.findall(message) for name in pair if name}
+
+
+def _start(bad: Revision, problems: Iterable[Problem]) -> datetime | None:
     # A pod may be younger than its revision because it was moved, which says nothing about the revision; only where the
     # revision was brought back does its oldest troubled pod tell when.
     first = min((problem.created_at for problem in problems if problem.created_at), default=None)
-    start = first if bad.returned else bad.created_at
-    return began is not None and start is not None and began - start <= SOON
+    return first if bad.returned else bad.created_at
 
 
 def _completed(data: Any) -> bool:

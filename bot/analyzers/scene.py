@@ -318,8 +318,6 @@ def log_lines(data: Any) -> list[str]:
 
 def _owned(pod: Mapping[str, Any], target: Target) -> bool:
     kind, name = owner_of(pod)
-    if not kind:
-        return True
     if target.kind != "Deployment":
         return (kind, name) == (target.kind, target.name)
     template_hash = labels(pod, "metadata", "labels").get("pod-template-hash", "")

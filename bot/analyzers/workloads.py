@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bot.analyzers.fields import at, condition, count, labels, mapping, number, text
+from bot.analyzers.fields import at, condition, count, items, labels, mapping, number, text
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,23 @@ def counts_of(workload: Any) -> Counts:
 
 
 def selector_text(workload: Any) -> str:
-    """A label selector as a query: a workload's matchLabels, or a Service's plain map."""
+    """A label selector as a query: a workload's matchLabels and matchExpressions, or a Service's plain map."""
     chosen = labels(workload, "spec", "selector", "matchLabels") or labels(workload, "spec", "selector")
-    return ",".join(f"{key}={value}" for key, value in sorted(chosen.items()))
+    said = [f"{key}={value}" for key, value in sorted(chosen.items())]
+    return ",".join([*said, *map(_expression, items(workload, "spec", "selector", "matchExpressions"))])
+
+
+def _expression(rule: Any) -> str:
+    """One of the matchExpressions in the words of a query."""
+    key, listed = text(rule, "key"), at(rule, "values")
+    values = ",".join(str(value) for value in listed) if isinstance(listed, list) else ""
+    match text(rule, "operator"):
+        case "Exists":
+            return key
+        case "DoesNotExist":
+            return f"!{key}"
+        case operator:
+            return f"{key} {operator.lower()} ({values})"
 
 
 def selects(selector: Mapping[str, str], workload: Any) -> bool:

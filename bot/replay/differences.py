@@ -6,7 +6,7 @@ Calls are told apart by tool and canonical arguments, the second same call from 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from bot.agent.step import parse_arguments
@@ -14,7 +14,7 @@ from bot.replay.beats import call as call_in_words
 from bot.replay.recording import Key, Keys
 from domain import events
 from domain.canonical import canonical, plain
-from domain.decisions import Approval, Decision
+from domain.decisions import Approval, ApprovalTerms, Decision
 from domain.diagnosis import Diagnosis
 from domain.errors import BadInput
 from domain.events import Envelope
@@ -132,11 +132,27 @@ def _of_decisions(about: str, before: Sequence[Decision], after: Sequence[Decisi
     said = [" then ".join(_decision(each) for each in side) or NOT_THERE for side in (before, after)]
     if said[0] != said[1]:
         yield Difference("decision", about, said[0], said[1])
+    for then, now in zip(before, after, strict=False):
+        yield from _of_terms(about, then.terms, now.terms)
     spoke = [{each.rule: _verdict(each) for one in side for each in one.verdicts} for side in (before, after)]
     for rule in dict.fromkeys((*spoke[0], *spoke[1])):
         one, other = (side.get(rule, "") for side in spoke)
         if one != other and (_counts(one) or _counts(other)):
             yield Difference("rule", about, f"{rule} {one or SILENT}", f"{rule} {other or SILENT}")
+
+
+def _of_terms(about: str, before: ApprovalTerms | None, after: ApprovalTerms | None) -> Iterator[Difference]:
+    """The conditions of an approval that a decision in words leaves out."""
+    if before is None or after is None:
+        return
+    for each in fields(ApprovalTerms):
+        one, other = getattr(before, each.name), getattr(after, each.name)
+        if one != other and each.name not in ("groups", "quorum"):
+            yield Difference("terms", about, f"{each.name} {_term(one)}", f"{each.name} {_term(other)}")
+
+
+def _term(value: Any) -> str:
+    return (", ".join(value) or NOT_THERE) if isinstance(value, tuple) else str(value)
 
 
 def _decision(decision: Decision) -> str:

@@ -241,8 +241,9 @@ def test_erasing_again_writes_no_second_tombstone(path: Path) -> None:
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 
-async def test_what_was_decided_or_done_is_not_erased(path: Path) -> None:
-    await record(path, requested(), vote(), DecisionMade("c1", action(), Decision(Outcome.ASK, "r", "", "p"), {}))
+async def test_what_was_decided_or_done_is_not_erased(tmp_path: Path) -> None:
+    path, decided = tmp_path / "agent.db", DecisionMade("c1", action(), Decision(Outcome.ASK, "r", "", "p"), {})
+    await record(path, *SPOKEN, decided, requested(), vote(), *AFTER)
     for kind in ("ApprovalRequested", "VoteCast", "DecisionMade", "RunFinished", "MessageSent"):
         (seq,) = seqs_of(path, kind)
         with pytest.raises(BadInput, match=f"a {kind} is not erased"):

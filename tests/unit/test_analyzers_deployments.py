@@ -7,6 +7,9 @@ from datetime import timedelta
 import pytest
 
 from bot.analyzers import analyze
+from bot.analyzers.problems import Problem, Trouble
+from bot.analyzers.rollouts import Change, explains
+from bot.analyzers.workloads import selector_text
 from domain.alerts import Alert
 from domain.diagnosis import Finding
 from tests.unit.kube import (
@@ -15,6 +18,7 @@ from tests.unit.kube import (
     NOW,
     World,
     ago,
+    container,
     crashing_pod,
     deployment,
     event,
@@ -175,10 +179,55 @@ async def test_without_an_earlier_revision_there_is_nothing_to_go_back_to() -> N
     assert found["deployment.rollout_not_blamed"].title == "No rollback: there is no earlier revision to go back to"
 
 
-async def test_a_revision_that_a_rollback_brought_back_is_as_young_as_its_pods() -> None:
-    past = history(IMAGE_CHANGE, completed=True, new_age=30 * 86400, earlier=(2,))
+async def test_a_revision_that_a_rollback_brought_back_is_as_young_as_its_pods_and_what_was_left_is_not_gone_back_to() -> (
+    None
+):
+    past = history(IMAGE_CHANGE, completed=True, new_age=30 * 86400, earlier=(2,), good_ready=0)
     found = await top(World(deployment(ready=0), crashing_pod(), history=past))
     assert found.code == "deployment.bad_rollout"
+    assert found.proposal is None
+    assert "revision 4 came by going back, and 3 is what was left" in found.detail
+
+
+async def test_a_paused_deployment_is_not_rolled_back() -> None:
+    world = World(deployment(ready=2, spec={"paused": True}), good_pod(), crashing_pod(), history=history(IMAGE_CHANGE))
+    found = await top(world)
+    assert found.code == "deployment.bad_rollout"
+    assert found.proposal is None
+    assert "the Deployment is paused" in found.detail
+
+
+async def test_trouble_from_before_the_rollout_does_not_blame_it() -> None:
+    alert = Alert("f", True, "KubePodCrashLooping", "alertmanager", NOW - timedelta(hours=5))
+    past = history(IMAGE_CHANGE, completed=True, good_ready=0)
+    found = await by_code(World(deployment(ready=0), crashing_pod(), history=past), alert)
+    assert "deployment.bad_rollout" not in found
+    assert "before revision 4 was rolled out" in found["deployment.rollout_not_blamed"].detail
+
+
+ENV = "spec.containers[app].env"
+
+
+@pytest.mark.parametrize(
+    ("message", "change", "blamed"),
+    [
+        ("0/3 nodes: 3 Insufficient memory.", ("spec.containers[app].resources.requests.memory", "1Gi", "64Gi"), True),
+        ("0/3 nodes: 3 Insufficient memory.", ("spec.containers[app].resources.requests.cpu", "1", "2"), False),
+        ("0/3 nodes: 3 Insufficient memory.", ("spec.containers[app].ports[http].containerPort", "80", "81"), False),
+        ("0/3 nodes: 3 Insufficient memory.", ("spec.containers[app].volumeMounts[/data].name", "a", "b"), False),
+        ("0/3 nodes: 3 Insufficient memory.", ("spec.containers[app].resources", "", '{"requests":{"memory":"64Gi"}}'), True),
+        ("0/3 nodes: no free ports", ("spec.containers[app].ports[http].hostPort", "", "80"), True),
+        ('secret "db" not found', (f"{ENV}[LEVEL].value", "info", "debug"), False),
+        ('secret "db" not found', (f"{ENV}[TAX]", "", '{"valueFrom":{"secretKeyRef":{"name":"db","key":"x"}}}'), True),
+        ("couldn't find key TAX in Secret shop/db", (f"{ENV}[TAX].valueFrom.secretKeyRef.key", "RATE", "TAX"), True),
+        ("couldn't find key TAX in Secret shop/db", (f"{ENV}[LEVEL].value", "info", "debug"), False),
+    ],
+)  # fmt: skip
+def test_a_change_explains_a_problem_only_where_it_is_about_what_is_missing(
+    message: str, change: tuple[str, str, str], blamed: bool
+) -> None:
+    trouble = Trouble.UNSCHEDULABLE if message.startswith("0/3") else Trouble.CONFIG
+    assert explains(Change(*change), Problem(trouble, "checkout-new-a", message=message)) is blamed
 
 
 async def test_a_probe_that_fails_since_the_rollout_blames_it_once_it_lasts() -> None:
@@ -284,6 +333,24 @@ async def test_out_of_memory_without_a_limit_proposes_nothing() -> None:
     assert found.code == "pod.oom_killed"
     assert found.proposal is None
     assert "nothing is proposed" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("containers", "said"),
+    [
+        ([container(limit="1Gi")], "the template sets 1Gi by now"),
+        ([container("other")], "checkout's template has no container app"),
+    ],
+)
+async def test_a_limit_that_is_higher_by_now_or_not_the_workloads_own_is_left_alone(
+    containers: list[dict[str, object]], said: str
+) -> None:
+    made = deployment(ready=2)
+    made["spec"]["template"]["spec"]["containers"] = containers
+    found = await top(World(made, good_pod(), oom_pod()))
+    assert found.code == "pod.oom_killed"
+    assert found.proposal is None
+    assert said in found.detail
 
 
 async def test_out_of_memory_never_rolls_back_by_itself() -> None:
@@ -394,6 +461,26 @@ async def test_a_daemon_set_counts_the_nodes_that_it_should_be_on() -> None:
     found = await analyze(type(CHECKOUT)("kubernetes", "production", "shop", "DaemonSet", "agent"), None, world.read)
     assert found[0].title == "agent is short of pods: 2 of 3 pods ready"
     assert "kubernetes_rollout_history" not in [tool for tool, _ in world.asked]
+
+
+def test_a_selector_of_expressions_is_a_query_and_not_every_pod() -> None:
+    rules = [
+        {"key": "app", "operator": "In", "values": ["a", "b"]},
+        {"key": "tier", "operator": "NotIn", "values": ["x"]},
+        {"key": "team", "operator": "Exists"},
+        {"key": "old", "operator": "DoesNotExist"},
+    ]
+    chosen = {"spec": {"selector": {"matchExpressions": rules}}}
+    assert selector_text(chosen) == "app in (a,b),tier notin (x),team,!old"
+    chosen["spec"]["selector"]["matchLabels"] = {"app": "a"}  # type: ignore[assignment]
+    assert selector_text(chosen).startswith("app=a,app in (a,b)")
+
+
+async def test_a_pod_without_an_owner_is_not_the_workloads() -> None:
+    debug = crashing_pod("debug")
+    del debug["metadata"]["ownerReferences"]
+    found = await by_code(World(deployment(), good_pod(), debug))
+    assert "pod.crash_loop" not in found
 
 
 async def test_pods_of_another_owner_with_the_same_labels_are_left_out() -> None:

@@ -93,6 +93,15 @@ async def test_where_the_suspect_is_not_certain_or_still_under_work_nothing_is_p
     assert seen.proposal is None
 
 
+async def test_tests_that_broke_at_different_times_have_no_one_commit_to_revert() -> None:
+    both = closer(42, COMMIT["commit"], (TAX, 42), (STOCK, 41), changes=[COMMIT])
+    before = line(41, "FAILURE", "b" * 40, STOCK, changes=[COMMIT | {"commit": "b" * 40}])
+    seen = await found(both, line(42, "FAILURE", COMMIT["commit"], TAX, STOCK), before)
+    assert seen.proposal is None
+    assert f"{STOCK} fails since #41" in seen.detail
+    assert f"{TAX} fails since #42 only" in seen.detail
+
+
 async def test_a_test_that_another_try_never_came_to_did_not_pass_there() -> None:
     seen = await found(
         closer(42, "a" * 40, (STOCK, 42)),

@@ -11,12 +11,14 @@ from domain.actions import Target
 from domain.diagnosis import Finding
 from tests.unit.kube import (
     CHECKOUT,
+    IMAGE_CHANGE,
     World,
     ago,
     crashing_pod,
     deployment,
     event,
     good_pod,
+    history,
     node,
     oom_pod,
     pod,
@@ -228,6 +230,27 @@ async def test_an_eviction_is_linked_with_its_nodes_pressure() -> None:
     codes = {item.code: item for item in found}
     assert "Node node-1 reports MemoryPressure" in codes["pod.evicted"].detail
     assert codes["node.pressure"].target.name == "node-1"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"reason": "Terminated"},
+        {"reason": "NodeShutdown"},
+        {"reason": "Preempting"},
+        {"reason": "OutOfcpu"},
+        {"reason": "NodeAffinity"},
+        {"reason": "UnexpectedAdmissionError"},
+        {"conditions": [{"type": "DisruptionTarget", "status": "True", "message": "preempted by a pod"}]},
+    ],
+    ids=str,
+)
+async def test_a_pod_that_the_machinery_ended_is_no_exit_of_its_application(more: dict[str, Any]) -> None:
+    ended = pod("checkout-new-a", status(ended=terminated(137, "Error")), phase="Failed", **more)
+    world = World(deployment(ready=2), ended, good_pod(), history=history(IMAGE_CHANGE))
+    codes = {item.code: item for item in await analyze(CHECKOUT, None, world.read)}
+    assert "pod.evicted" in codes
+    assert not {"pod.exited", "pod.crash_loop", "deployment.bad_rollout"} & set(codes)
 
 
 async def test_a_pod_stuck_terminating_tells_its_finalizers() -> None:

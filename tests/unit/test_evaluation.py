@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,12 @@ def test_a_scenario_names_its_alert_and_what_that_is_about() -> None:
 def test_a_good_answer_names_every_cause_and_proposes_one_of_the_actions() -> None:
     verdict = judge(scenario(), run("The ResourceQuota of shop", "has no CPU left"), ["kubernetes_scale"], 12)
     assert (verdict.cause, verdict.action, verdict.passed) == (True, True, True)
+
+
+def test_a_model_that_failed_has_not_passed_whatever_the_rules_then_found() -> None:
+    ran = replace(run("The ResourceQuota of shop", "has no CPU left"), model_failure="gpt: no answer")
+    verdict = judge(scenario(), ran, ["kubernetes_scale"], 12)
+    assert (verdict.passed, verdict.failed) == (False, "gpt: no answer")
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,14 @@ async def test_terms_that_expire_before_the_recorded_vote_expire(tmp_path: Path)
     assert of_kind(compared, "asked") == [("consumed (approve by Person U1)", "expired")]
 
 
+async def test_an_approval_on_other_terms_is_otherwise_even_where_the_same_vote_decides_it(tmp_path: Path) -> None:
+    async with place(tmp_path, calling(TURN_A), concluded()) as spot:
+        await approved(spot)
+        compared = await again(spot, RULES.replace("groups: [approvers]", "groups: [approvers], deny_quorum: 2"))
+    assert of_kind(compared, "terms") == [("deny_quorum 1", "deny_quorum 2")]
+    assert of_kind(compared, "outcome") == []
+
+
 async def test_what_a_rule_reads_of_the_record_is_as_it_was_recorded(tmp_path: Path) -> None:
     rated = RULES.replace(
         "    reason: Turning", "    when: rate.agent_1h == 1 && trust.executed == 1\n    reason: Turning"

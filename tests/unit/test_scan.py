@@ -318,6 +318,19 @@ async def test_the_rule_and_the_saving_stand_in_the_finding_and_the_change_is_ex
     assert (found.facts["saved_bytes"], found.facts["saved_millicores"]) == (3 * (2 * GI - 480 * MI), 3 * 1520)
 
 
+async def test_where_autoscalers_could_not_be_read_no_request_is_proposed() -> None:
+    class Without(Measured):
+        async def read(self, tool: str, arguments: Mapping[str, Any]) -> Reading:
+            if arguments.get("kind") == "HorizontalPodAutoscaler":
+                return Reading("", ok=False, error="Kubernetes did not answer.")
+            return await super().read(tool, arguments)
+
+    waste = healthy(workload(sized({"memory": "2Gi", "cpu": "2"}, {"memory": "4Gi"})))
+    for world, code in ((Measured, True), (Without, False)):
+        found = await analyze(SHOP, None, world(*waste).read, ("kubernetes_list", "prometheus_query"))
+        assert ("config.requests_high" in {one.code for one in found}) is code
+
+
 async def test_a_limit_that_equals_the_request_is_lowered_with_it_and_stays_above_the_highest_use() -> None:
     found = await of("config.requests_high", workload(sized({"memory": "2Gi"}, {"memory": "2Gi"})))
     assert found.proposal is not None

@@ -271,7 +271,9 @@ def _made(
 
 
 def _autoscaled(case: Case) -> set[str]:
-    """The resources by which an autoscaler sets this workload's size."""
+    """The resources by which an autoscaler sets this workload's size; each of them where autoscalers were not all read."""
+    if "HorizontalPodAutoscaler" not in case.inventory.whole:
+        return set(WORTH)
     return {
         text(metric, source, "name")
         for one in case.inventory.beside(case.thing, "HorizontalPodAutoscaler")
