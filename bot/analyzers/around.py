@@ -117,12 +117,12 @@ async def behind(read: Read, namespace: str, name: str) -> Mapping[str, Reading]
     """A Service and the pods that it selects."""
     service = await get(read, "Service", namespace, name)
     pods = await _pods_of(read, service.data, namespace, name) if service.ok else {}
-    return {f"Service/{name}": service, **pods}
+    return {f"Service/{namespace}/{name}": service, **pods}
 
 
 async def _pods_of(read: Read, service: Any, namespace: str, name: str) -> Mapping[str, Reading]:
     selector = selector_text(service)
-    return {f"pods behind Service/{name}": await pods_of(read, namespace, selector)} if selector else {}
+    return {f"pods behind Service/{namespace}/{name}": await pods_of(read, namespace, selector)} if selector else {}
 
 
 async def _list(read: Read, kind: str, namespace: str) -> Reading:

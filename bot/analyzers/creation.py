@@ -112,7 +112,7 @@ def _webhook_down(scene: Scene, refusal: Refusal) -> Finding:
         [
             _said(scene, refusal),
             cite(scene.near(kind), f"{kind} {config}", f"Service {namespace}/{service}") if config else (),
-            cite(scene.near(f"pods behind Service/{service}"), f"pods behind Service {service}", state),
+            cite(scene.near(f"pods behind Service/{namespace}/{service}"), f"pods behind Service {service}", state),
         ],
         next_steps=[
             f"Bring back what answers for Service {namespace}/{service}."

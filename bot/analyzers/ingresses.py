@@ -14,6 +14,9 @@ from domain.diagnosis import Finding
 
 _DEFAULT = "ingressclass.kubernetes.io/is-default-class"
 _ANNOTATION = "kubernetes.io/ingress.class"
+_ACTION = "use-annotation"
+"""The port's name by which a backend of the AWS controller is an action in the annotations, and no Service."""
+
 Obj = Mapping[str, Any]
 
 
@@ -77,6 +80,8 @@ def _backends(scene: Scene) -> Iterator[Finding]:
     have = {name_of(item): item for item in objects(services)}
     for where, service in _routes(scene.workload.data):
         name, port = text(service, "name"), at(service, "port")
+        if text(port, "name") == _ACTION:
+            continue
         if name and name not in have:
             yield _no_service(scene, where, name, ", ".join(sorted(have)[:12]) or "none")
         elif name and not _has_port(have[name], port):
@@ -97,6 +102,8 @@ def _no_service(scene: Scene, where: str, name: str, named: str) -> Finding:
 
 def _has_port(service: Any, port: Any) -> bool:
     ports = items(service, "spec", "ports")
+    if not ports and text(service, "spec", "type") == "ExternalName":  # it is a name in DNS, and needs no ports
+        return True
     if name := text(port, "name"):
         return any(text(one, "name") == name for one in ports)
     wanted = number(port, "number")

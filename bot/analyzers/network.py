@@ -28,7 +28,7 @@ def analyze_network(scene: Scene) -> tuple[Finding, ...]:
 def _host(scene: Scene, host: Host) -> Finding | None:
     place = f" in {host.namespace}"
     services = scene.near("Service")
-    single = scene.near(f"Service/{host.name}")
+    single = scene.near(f"Service/{host.namespace}/{host.name}")
     own = host.namespace == scene.target.namespace
     absent = whole(services) and host.name not in map(name_of, objects(services)) if own else single.absent
     if absent and not host.known:
@@ -47,7 +47,7 @@ def _host(scene: Scene, host: Host) -> Finding | None:
             next_steps=["Create the Service, or correct the address in the configuration."],
             service=host.name,
         )
-    pods = scene.near(f"pods behind Service/{host.name}")
+    pods = scene.near(f"pods behind Service/{host.namespace}/{host.name}")
     if not pods.ok or any(map(ready, objects(pods))):
         return None
     found = [pod for pod in objects(pods) if text(pod, "status", "phase") not in ("Succeeded", "Failed")]
@@ -70,11 +70,14 @@ def _host(scene: Scene, host: Host) -> Finding | None:
 def _blocked(scene: Scene) -> tuple[Finding, ...]:
     made = labels(scene.workload.data, "spec", "template", "metadata", "labels") if scene.workload.ok else {}
     made = made or labels(next(iter(scene.own_pods), {}), "metadata", "labels")
+    applied = [policy for policy in objects(scene.near("NetworkPolicy")) if chosen(policy, made)]
+    if any(_opens(policy, "Egress") for policy in applied):  # policies add up: what one allows no other takes away
+        return ()
     return tuple(
         _policy(scene, policy, words, line, group, reading)
         for line, group, reading in symptoms_in(scene)[:1]
-        for policy in objects(scene.near("NetworkPolicy"))
-        if chosen(policy, made) and (words := restricts(policy, "Egress"))
+        for policy in applied
+        if (words := restricts(policy, "Egress"))
     )
 
 
@@ -115,8 +118,7 @@ def restricts(policy: Obj, direction: str) -> str:
         return ""
     if not rules:
         return f"no {direction.lower()} at all"
-    peer = "to" if direction == "Egress" else "from"
-    if any(not rule.get(peer) and not rule.get("ports") for rule in rules):
+    if _opens(policy, direction):
         return ""
     ports = sorted({str(port.get("port")) for rule in rules for port in items(rule, "ports") if port.get("port")})
     dns = "53" in ports or any(not rule.get("ports") for rule in rules) or direction != "Egress"
@@ -124,6 +126,14 @@ def restricts(policy: Obj, direction: str) -> str:
         f"{direction.lower()} to ports {', '.join(ports)} only" if ports else f"{direction.lower()} to some peers only"
     )
     return told if dns else f"{told}, not DNS (53)"
+
+
+def _opens(policy: Obj, direction: str) -> bool:
+    """Whether a policy allows everything of a direction, which it then does for the pods of every policy."""
+    types, peer = at(policy, "spec", "policyTypes"), "to" if direction == "Egress" else "from"
+    speaks = direction in types if isinstance(types, list) else True
+    rules = items(policy, "spec", direction.lower())
+    return speaks and any(not rule.get(peer) and not rule.get("ports") for rule in rules)
 
 
 def _governing(scene: Scene) -> tuple[Finding, ...]:

@@ -120,8 +120,8 @@ async def _gateway(target: Target, data: Any, read: Read) -> Around:
 
 
 async def _route(target: Target, data: Any, read: Read) -> Around:
-    places = {text(ref, "namespace") or target.namespace for ref in items(data, "spec", "parentRefs")}
-    place = next(iter(sorted(places)), target.namespace)
+    first = next(iter(items(data, "spec", "parentRefs")), {})  # the one that is judged
+    place = text(first, "namespace") or target.namespace
     return await _gathered(Gateway=listing(read, "Gateway", place), Service=listing(read, "Service", target.namespace))
 
 

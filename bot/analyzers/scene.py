@@ -49,7 +49,7 @@ class Scene:
     events: Mapping[str, Reading] = field(default_factory=dict)
     nodes: Mapping[str, Reading] = field(default_factory=dict)
     around: Mapping[str, Reading] = field(default_factory=dict)
-    """What stands around the target: lists by kind (`ResourceQuota`), single objects by kind and name (`Service/db`)."""
+    """What stands around the target: lists by kind (`ResourceQuota`), single objects by kind and name (`Service/shop/db`)."""
 
     def near(self, kind: str) -> Reading:
         """A read of what stands around, NOTHING where it was not made."""

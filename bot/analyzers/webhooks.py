@@ -23,7 +23,7 @@ def receiver_of(hook: Mapping[str, Any]) -> tuple[str, str]:
 
 def receiver_words(scene: Scene, namespace: str, name: str) -> str:
     """What is wrong with a webhook's Service, empty where pods of it are ready or nothing is known."""
-    service, pods = scene.near(f"Service/{name}"), scene.near(f"pods behind Service/{name}")
+    service, pods = (scene.near(f"{what}Service/{namespace}/{name}") for what in ("", "pods behind "))
     if service.absent:
         return f"Service {namespace}/{name} does not exist"
     if not service.ok or not pods.ok:
@@ -73,7 +73,7 @@ def _dead(scene: Scene, hook: Mapping[str, Any]) -> Finding | None:
         f"{scene.target.kind} {scene.target.name}, webhook {named}, failurePolicy {policy}: {words}; {effect}.",
         [
             cite(scene.workload, f"{scene.target.kind} {scene.target.name}", f"{named}, failurePolicy {policy}"),
-            cite(scene.near(f"pods behind Service/{service}"), f"pods behind Service {service}", words),
+            cite(scene.near(f"pods behind Service/{namespace}/{service}"), f"pods behind Service {service}", words),
         ],
         next_steps=[f"Bring back what answers for Service {namespace}/{service}."],
         webhook=named,

@@ -255,6 +255,11 @@ async def test_a_policy_that_lets_everything_out_or_is_not_about_the_pods_is_not
     assert "network_policy.blocks" not in await found(crashing(TIMEOUT, other))
 
 
+async def test_a_policy_that_lets_nothing_out_beside_one_that_lets_everything_out_is_not_blamed() -> None:
+    both = policy("shut", policyTypes=["Egress"]), policy("open", policyTypes=["Egress"], egress=[{}])
+    assert "network_policy.blocks" not in await found(crashing(TIMEOUT, *both))
+
+
 async def test_without_timeouts_no_policy_is_read() -> None:
     world = crashing("panic: nil", policy("shut", policyTypes=["Egress"]))
     assert "network_policy.blocks" not in await found(world)

@@ -182,6 +182,20 @@ async def test_the_old_annotation_and_a_default_backend_are_no_faults(own: Obj) 
     assert "ingress.healthy" in await about("Ingress", "web", own, NGINX, WEB)
 
 
+@pytest.mark.parametrize(
+    ("own", "service"),
+    [
+        (ingress(("to-https", {"name": "use-annotation"})), WEB),
+        (
+            ingress(("web", {"number": 443})),
+            plain("Service", "web", spec={"type": "ExternalName", "externalName": "a.test"}),
+        ),
+    ],
+)
+async def test_an_action_of_the_controller_and_a_name_in_dns_are_no_faults(own: Obj, service: Obj) -> None:
+    assert "ingress.healthy" in await about("Ingress", "web", own, NGINX, service)
+
+
 async def test_without_a_class_the_default_class_serves() -> None:
     default = plain("IngressClass", "nginx", annotations={"ingressclass.kubernetes.io/is-default-class": "true"})
     assert "ingress.healthy" in await about("Ingress", "web", ingress(ingressClassName=None), default, WEB)
@@ -255,6 +269,15 @@ REFUSED = {
 )
 async def test_what_a_route_names_and_is_not_there_is_said(own: Obj, code: str, words: str) -> None:
     assert words in (await about("HTTPRoute", "web", own, EDGE, WEB))[code].title
+
+
+async def test_a_route_with_parents_in_two_namespaces_is_judged_by_the_first_ones_namespace() -> None:
+    own = route()
+    own["spec"]["parentRefs"].append({"name": "inner", "namespace": "infra"})
+    world = World(own, EDGE, WEB)
+    await analyze(replace(CHECKOUT, kind="HTTPRoute", name="web"), None, world.read)
+    read = [arguments["namespace"] for _, arguments in world.asked if arguments.get("kind") == "Gateway"]
+    assert read == ["shop"]
 
 
 def gateway(*states: tuple[str, str], **listener: str) -> Obj:
@@ -372,6 +395,17 @@ async def test_the_provisioners_own_words_are_told() -> None:
     failed = event("data", "ProvisioningFailed", "quota of disks exceeded", kind="PersistentVolumeClaim")
     said = await about("PersistentVolumeClaim", "data", claim(storageClassName="fast"), FAST, events=(failed,))
     assert "quota of disks exceeded" in said["storage.provisioning_failed"].title
+
+
+async def test_a_claim_whose_volume_is_bound_to_it_already_only_has_to_wait() -> None:
+    given = plain(
+        "PersistentVolume",
+        "pv-1",
+        status={"phase": "Bound"},
+        spec={"claimRef": {"name": "data", "namespace": "shop"}},
+    )
+    said = await about("PersistentVolumeClaim", "data", claim(storageClassName="fast", volumeName="pv-1"), FAST, given)
+    assert "storage.volume_unusable" not in said
 
 
 async def test_an_alert_about_a_full_volume_tells_its_size_and_whether_it_can_grow() -> None:
