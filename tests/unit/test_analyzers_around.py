@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bot.analyzers import Reading, analyze
+from bot.analyzers.around import behind
 from domain.diagnosis import Confidence, Finding
 from tests.unit.kube import (
     CHECKOUT,
@@ -217,6 +218,13 @@ async def test_a_name_that_is_there_or_outside_is_no_missing_service(line: str) 
     )
     assert not {"needs.no_such_service", "needs.not_ready"} & set(said)
     assert "pod.crash_loop" in said
+
+
+async def test_services_of_one_name_in_two_namespaces_are_kept_apart() -> None:
+    world = World(plain("Service", "db", spec={"selector": {"app": "db"}}))
+    shop, stock = await behind(world.read, "shop", "db"), await behind(world.read, "stock", "db")
+    assert len(shop) == len(stock) == 2
+    assert not set(shop) & set(stock)
 
 
 async def test_a_service_that_refuses_and_has_no_ready_pod_is_named() -> None:
