@@ -121,10 +121,9 @@ def _flaky(scene: Scene, build: Any, flaky: list[Flake]) -> Finding:
 
 def _broken(scene: Scene, build: Any, tests: list[tuple[str, int]], known: Mapping[str, Flake]) -> Finding:
     """Tests that nothing excuses: what came in with the build in which they began to fail is what is suspected."""
-    excused = len([name for name, _ in tests if name in known])
-    since = min(began for name, began in tests if name not in known)  # 0: one may have failed for longer than is known
-    firm = [(name, began) for name, began in tests if name not in known and began == since]
-    later = [(name, began) for name, began in tests if name not in known and began != since]
+    firm = sorted((test for test in tests if test[0] not in known), key=lambda test: test[1])
+    since = firm[0][1]  # 0 where one of them may have failed for longer than is known
+    first, later = [test for test in firm if test[1] == since], [test for test in firm if test[1] != since]
     commits = _commits_of(scene, build, since) if since else items(scene.builds.data, "since_green", "commits")
     details = next(
         (text(case, "details") for case in items(build, "tests", "failing") if text(case, "test") == firm[0][0]), ""
@@ -134,13 +133,13 @@ def _broken(scene: Scene, build: Any, tests: list[tuple[str, int]], known: Mappi
     if not since:
         suspects = _told(commits) or "not known"
         began = "since when is not known"
-    also = "".join(f" {name} fails since #{began} only." for name, began in later[:MOST_NAMED])
-    also += f" {plural(excused, 'flaky test')} failed as well." if excused else ""
+    also = "".join(f" {name} fails since #{number} only." for name, number in later[:MOST_NAMED])
+    also += f" {plural(len(tests) - len(firm), 'flaky test')} failed as well." if len(tests) > len(firm) else ""
     return finding(
         "build.broken_test",
         scene.target,
-        f"{_name(scene, build)} fails in {_stage(build)}: {_listed(name for name, _ in (*firm, *later))}",
-        f"{_place(build)} {_listed(name for name, _ in firm)} fails {began}: {details or 'no details'}. "
+        f"{_name(scene, build)} fails in {_stage(build)}: {_listed(name for name, _ in firm)}",
+        f"{_place(build)} {_listed(name for name, _ in first)} fails {began}: {details or 'no details'}. "
         f"Suspected: {suspects}.{also}",
         [_cited(scene, build, details), cite(scene.builds, "the job's last builds", suspects)],
         confidence=Confidence.LIKELY,
@@ -149,7 +148,7 @@ def _broken(scene: Scene, build: Any, tests: list[tuple[str, int]], known: Mappi
         if commits
         else [],
         proposal=_back(scene, build, commits, firm) if since and not later else None,
-        tests=[name for name, _ in (*firm, *later)][:10],
+        tests=[name for name, _ in firm][:10],
         commits=[each["commit"] for each in commits][:10],
         build=count(build, "number"),
     )

@@ -125,11 +125,12 @@ def blame(problems: Iterable[Problem], rollout: Rollout | None, began: datetime 
         return f"pods of a revision before {bad.number} have the same problem"
     if not any(explains(change, problem) for change in rollout.changes for problem in problems):
         return f"nothing that changed between revisions {good.number} and {bad.number} can cause this"
-    start = _start(bad, problems)
-    if rollout.completed and began is not None and start is not None and began < start - SKEW:
-        return f"this began at {clock(began)}, before revision {bad.number} was rolled out"
-    if rollout.completed and not (began is not None and start is not None and began - start <= SOON):
-        return f"revision {bad.number} was complete before this began, it has run since {clock(bad.created_at)}"
+    if rollout.completed:
+        start = _start(bad, problems)
+        if began is None or start is None or began - start > SOON:
+            return f"revision {bad.number} was complete before this began, it has run since {clock(bad.created_at)}"
+        if began < start - SKEW:
+            return f"this began at {clock(began)}, before revision {bad.number} was rolled out"
     return Blame(good, bad, rollout.changes, proven=good.ready > 0)
 
 
@@ -155,6 +156,7 @@ def _missing(message: str) -> set[str]:
 
 
 def _start(bad: Revision, problems: Iterable[Problem]) -> datetime | None:
+    """When the revision was rolled out."""
     # A pod may be younger than its revision because it was moved, which says nothing about the revision; only where the
     # revision was brought back does its oldest troubled pod tell when.
     first = min((problem.created_at for problem in problems if problem.created_at), default=None)

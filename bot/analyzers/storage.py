@@ -162,10 +162,10 @@ def _static(scene: Scene, claim: Obj) -> Finding | None:
     wanted, volume = text(claim, "spec", "storageClassName"), text(claim, "spec", "volumeName")
     reading = scene.near(f"PersistentVolume/{volume}")
     phase, owner = text(reading.data, "status", "phase"), text(reading.data, "spec", "claimRef", "name")
-    own_already = text(reading.data, "spec", "claimRef", "namespace") == scene.target.namespace and owner == name_of(
-        claim
+    bound_to = (text(reading.data, "spec", "claimRef", "namespace"), owner)
+    taken = phase in ("Released", "Failed") or (
+        phase == "Bound" and bound_to != (scene.target.namespace, name_of(claim))
     )
-    taken = phase in ("Released", "Failed") or (phase == "Bound" and not own_already)
     if volume and (reading.absent or taken):
         state = "does not exist" if reading.absent else f"is {phase}" + (f" for claim {owner}" if owner else "")
         return finding(
