@@ -110,7 +110,9 @@ async def test_a_scenarios_cause_comes_first_with_the_change_that_mends_it(
         await scenario.start(cluster)
         read = reader(tools)
         found = await until(
-            lambda: analyze(about(scenario), None, read), lambda findings: findings[0].proposal is not None
+            lambda: analyze(about(scenario), None, read),
+            # between its crash and the kept log of it a container has said nothing of the cause yet
+            lambda findings: findings[0].proposal is not None and said in findings[0].detail,
         )
         assert found[0].code == code
         assert found[0].proposal is not None
